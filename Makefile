@@ -1,0 +1,69 @@
+# `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check fmt clippy layers docs audit postgres compiler build clean
+
+CARGO ?= cargo
+NEXTEST := $(shell command -v cargo-nextest)
+# A supervisor that gives the tests a Postgres of their own and takes it away afterwards.
+WITH_POSTGRES := target/debug/with-postgres
+
+help: ## Say what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: postgres compiler ## Start the service, with all it needs
+	$(CARGO) run --release --locked --bin api-server
+
+demo: postgres compiler ## Show the service at work on real texts
+	$(CARGO) build --release --locked --bin api-server
+	$(CARGO) run --release --locked -p kos-examples --example demo
+
+test: postgres compiler build ## Run all tests
+	$(CARGO) build --locked --workspace --all-targets
+ifdef NEXTEST
+	$(WITH_POSTGRES) $(CARGO) nextest run --locked --workspace --no-fail-fast
+else
+	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --no-fail-fast --lib --bins --tests
+endif
+	$(CARGO) test --locked --workspace --doc
+
+build: ## Build what the tests start
+	$(CARGO) build --locked --bins
+
+check: compiler fmt clippy layers docs ## Everything that can be found without running
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	for feature in slack discord telegram custom; do \
+		$(CARGO) clippy --locked -p kos-webhooks --no-default-features --features $$feature -- -D warnings || exit 1; \
+	done
+
+layers: ## The arrows of the house
+	tests/layers.sh
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+audit: ## After a dependency changed: licences, sources, bans, unused dependencies
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) machete --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-machete
+	$(CARGO) deny --config .deny.toml check bans licenses sources
+	$(CARGO) machete
+
+postgres: # Postgres' programs, unless another server is named or they are here
+	@if [ -n "$$DATABASE_URL" ] || [ -n "$$PG_BIN_DIR" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then get="apt-get"; elif command -v sudo >/dev/null; then get="sudo apt-get"; else \
+		echo "Postgres is missing. As root: apt-get install --no-install-recommends postgresql   (or set DATABASE_URL)" >&2; exit 1; fi; \
+	$$get update && $$get install -y --no-install-recommends postgresql
+
+compiler: # the linker that cargo calls
+	@command -v cc >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then get="apt-get"; elif command -v sudo >/dev/null; then get="sudo apt-get"; else \
+		echo "A C compiler is missing. As root: apt-get install gcc libc6-dev" >&2; exit 1; fi; \
+	$$get update && $$get install -y --no-install-recommends gcc libc6-dev
+
+clean: ## Remove what was built
+	$(CARGO) clean

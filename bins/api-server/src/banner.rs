@@ -1,0 +1,45 @@
+//! The few lines that a person sees at the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use kos_assembly::Database;
+use kos_boot::settings::Storage;
+use secrecy::{ExposeSecret, SecretString};
+
+/// The key that callers must present, and where it is kept if the service made it: the file, and
+/// whether that happened just now.
+pub(crate) struct Key {
+    pub(crate) secret: SecretString,
+    pub(crate) kept: Option<(PathBuf, bool)>,
+}
+
+pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage, applied: usize, key: &Key) {
+    let host = if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
+    let place = match database.is_embedded() {
+        true => format!("embedded Postgres in {}", storage.data_dir.display()),
+        false => "Postgres of DATABASE_URL".to_owned(),
+    };
+    let migrated = if applied > 0 { format!(", {applied} migrations applied") } else { String::new() };
+    println!("Knowledge OS {}", env!("CARGO_PKG_VERSION"));
+    println!("  API       http://{host}");
+    println!("  docs      http://{host}/docs/");
+    println!("  data      {place}{migrated}");
+    let shown = match &key.kept {
+        None => {
+            println!("  API key   the one in API_KEY");
+            "$API_KEY".to_owned()
+        }
+        Some((path, true)) => {
+            println!("  API key   {}   (shown this once; kept in {})", key.secret.expose_secret(), path.display());
+            format!("$(cat {})", path.display())
+        }
+        Some((path, false)) => {
+            println!("  API key   in {}", path.display());
+            format!("$(cat {})", path.display())
+        }
+    };
+    println!("  try it    curl -X POST http://{host}/knowledge -H \"X-API-Key: {shown}\" \\");
+    println!("              -H 'Content-Type: application/json' \\");
+    println!("              -d '{{\"content\": \"Python async/await best practices\", \"domain\": \"python\", \"confidence_score\": 0.95}}'");
+}

@@ -1,0 +1,103 @@
+//! The Knowledge OS service: it composes what the crates offer and decides nothing itself.
+
+mod banner;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kos_assembly::Database;
+use kos_boot::settings::{Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks};
+use kos_boot::telemetry;
+
+/// A team's knowledge base and its door to the world: a REST API in, webhooks and reports out.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve the API and deliver what is due (the default)
+    Serve,
+    /// Bring the database to the newest migration, and end
+    Migrate,
+    /// Print the API's description (OpenAPI 3.1), and end
+    Openapi,
+    /// Say whether the settings can be used, and end
+    CheckConfig,
+}
+
+/// The settings, understood.
+struct Settings {
+    storage: Storage,
+    server: Server,
+    webhooks: Webhooks,
+    place: Place,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Serve);
+    let done = telemetry::init(&cli.log).map_err(anyhow::Error::from).and_then(|()| run(command, cli));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("api-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
+    if let Command::Openapi = command {
+        println!("{}", kos_http_api::openapi().to_pretty_json()?);
+        return Ok(());
+    }
+    let settings = check(cli)?;
+    match command {
+        Command::Serve => serve::run(settings),
+        Command::Migrate => migrate(&settings.storage),
+        Command::CheckConfig => {
+            println!("the settings can be used");
+            Ok(())
+        }
+        Command::Openapi => Ok(()),
+    }
+}
+
+fn check(cli: Cli) -> Result<Settings, Faults> {
+    let mut faults = Faults::default();
+    let storage = cli.storage.check(&mut faults);
+    let server = cli.server.check(&mut faults);
+    let webhooks = cli.webhooks.check(&mut faults);
+    let place = cli.place.check(&mut faults);
+    match (storage, server, webhooks, place) {
+        (Some(storage), Some(server), Some(webhooks), Some(place)) => {
+            faults.finish().map(|()| Settings { storage, server, webhooks, place })
+        }
+        _ => Err(faults),
+    }
+}
+
+fn migrate(storage: &Storage) -> anyhow::Result<()> {
+    let database = Database::open(storage)?;
+    let applied = serve::runtime()?.block_on(database.migrate())?;
+    match applied.as_slice() {
+        [] => println!("the database is up to date"),
+        names => names.iter().for_each(|name| println!("applied {name}")),
+    }
+    Ok(database.close()?)
+}

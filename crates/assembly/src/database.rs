@@ -1,0 +1,81 @@
+//! The database that the settings name, or the embedded one.
+
+use std::time::{Duration, Instant};
+
+use kos_boot::settings::Storage;
+use kos_repository::embedded::{Config, Embedded};
+use secrecy::SecretString;
+use tokio::time::sleep;
+
+use crate::Error;
+
+/// How long a start waits for a database that is itself just starting.
+const START_WAIT: Duration = Duration::from_secs(30);
+
+/// The database: somebody else's, or our own, which stops when the last process that uses it ends.
+#[derive(Debug)]
+pub struct Database {
+    url: SecretString,
+    embedded: Option<Embedded>,
+}
+
+impl Database {
+    /// Finds the database, or starts the embedded one. Blocks: call it before the runtime starts.
+    ///
+    /// # Errors
+    /// The embedded Postgres does not start; the text says what mends it.
+    pub fn open(storage: &Storage) -> Result<Self, Error> {
+        if let Some(url) = &storage.database_url {
+            return Ok(Self { url: url.clone(), embedded: None });
+        }
+        let config = Config {
+            data_dir: storage.data_dir.clone(),
+            bin_dir: storage.pg_bin_dir.clone(),
+            search_path: storage.search_path.clone(),
+            settings: Vec::new(),
+        };
+        let embedded = Embedded::start(&config)?;
+        Ok(Self { url: SecretString::from(embedded.database_url()), embedded: Some(embedded) })
+    }
+
+    /// The database's address, with its password.
+    #[must_use]
+    pub const fn url(&self) -> &SecretString {
+        &self.url
+    }
+
+    /// Whether it is our own.
+    #[must_use]
+    pub const fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Brings it to the newest migration; one that is just starting is waited for.
+    ///
+    /// # Errors
+    /// It does not answer within 30 s, or refuses a migration.
+    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
+        use secrecy::ExposeSecret;
+        let since = Instant::now();
+        loop {
+            match kos_repository::migrate(self.url.expose_secret()).await {
+                Err(error) if error.is_unavailable() && since.elapsed() < START_WAIT => {
+                    tracing::warn!("the database does not answer yet; trying again");
+                    sleep(Duration::from_secs(1)).await;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Lets go of it; the embedded one stops when nobody else uses it. Blocks.
+    ///
+    /// # Errors
+    /// The embedded Postgres does not stop.
+    pub fn close(self) -> Result<(), Error> {
+        if let Some(embedded) = self.embedded {
+            embedded.stop()?;
+        }
+        Ok(())
+    }
+}

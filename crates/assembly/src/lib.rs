@@ -1,0 +1,85 @@
+//! What every binary puts together from its settings: the database, the keys, the sender, the engine's
+//! surroundings. It decides nothing; it only joins what the other crates offer.
+
+mod database;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use kos_boot::secret_file;
+use kos_boot::settings::{Storage, Webhooks};
+use kos_delivery::Surroundings;
+use kos_repository::{KeyRing, KeyRingError, Repository, embedded};
+use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender};
+use secrecy::{ExposeSecret, SecretString};
+
+pub use database::Database;
+
+/// What could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The embedded Postgres does not start.
+    #[error("the embedded Postgres cannot be used")]
+    Embedded(#[from] embedded::Error),
+    /// A file of keys cannot be read or made.
+    #[error(transparent)]
+    SecretFile(#[from] secret_file::Error),
+    /// The encryption keys cannot be used.
+    #[error("the encryption keys cannot be used")]
+    Keys(#[from] KeyRingError),
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Database(#[from] kos_repository::Error),
+    /// The client for outbound calls cannot be made.
+    #[error("the client for outbound calls cannot be made")]
+    Sender(#[from] kos_webhooks::Error),
+}
+
+/// The repository of a migrated database, once its stored secrets are known to open.
+///
+/// # Errors
+/// Keys that cannot be used, or do not open what is stored; a database that cannot be used.
+pub async fn repository(database_url: &SecretString, storage: &Storage) -> Result<Repository, Error> {
+    let repository = Repository::new(database_url.expose_secret(), storage.connections, keys(storage)?).await?;
+    repository.check_keys().await?;
+    Ok(repository)
+}
+
+/// The keys from the settings, or the one that the service made for itself.
+fn keys(storage: &Storage) -> Result<KeyRing, Error> {
+    if !storage.encryption_keys.is_empty() {
+        return Ok(KeyRing::new(&storage.encryption_keys)?);
+    }
+    let kept = secret_file::encryption_key(&storage.data_dir)?;
+    let key = STANDARD.decode(kept.secret.expose_secret()).unwrap_or_default();
+    Ok(KeyRing::new(&[key])?)
+}
+
+/// The guarded client that every message goes out by.
+///
+/// # Errors
+/// The system's certificates cannot be read.
+pub fn sender(settings: &Webhooks) -> Result<Sender, Error> {
+    let platforms = Platforms {
+        slack_api_url: settings.slack_api_url.clone(),
+        discord_api_url: settings.discord_api_url.clone(),
+        telegram_api_url: settings.telegram_api_url.clone(),
+        telegram_bot_token: settings.telegram_bot_token.clone(),
+        telegram_chat_id: settings.telegram_chat_id.clone(),
+    };
+    let egress = EgressPolicy { allow: settings.egress_allow.clone(), ..EgressPolicy::default() };
+    Ok(Sender::new(platforms, egress, Limits::default())?)
+}
+
+/// The system's clock and randomness.
+#[must_use]
+pub fn surroundings() -> Surroundings {
+    Surroundings { now, jitter: rand::random }
+}
+
+/// The system's wall clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is where a program takes its clock")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}

@@ -1,0 +1,72 @@
+//! The API's description, for programs (`/openapi.json`, OpenAPI 3.1) and for people (`/docs/`).
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::routes::{events, knowledge, search, stats, system, webhooks};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Knowledge OS",
+        description = "A team's knowledge base and its door to the world: a REST API in, webhooks and reports out.\n\n\
+                       Send the API key as `X-API-Key` or as a bearer token. Every error is `application/problem+json` \
+                       and names the field and the remedy.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
+        knowledge::create::handler, knowledge::get::handler, search::handler, events::create::handler,
+        webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,
+        webhooks::delete::handler, webhooks::logs::handler, webhooks::test::handler,
+    ),
+    components(schemas(crate::problem::Problem)),
+    security(("api_key" = []), ("bearer" = [])),
+    modifiers(&Schemes),
+)]
+struct Document;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+        components.add_security_scheme("api_key", key);
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        for (path, item) in &mut document.paths.paths {
+            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                operation.operation_id = Some(operation_id(path, operation.operation_id.as_deref()));
+            }
+        }
+    }
+}
+
+/// `handler` says nothing: an operation is named by its path.
+fn operation_id(path: &str, given: Option<&str>) -> String {
+    let name = path.replace(['{', '}'], "").replace('/', "_").trim_matches('_').to_owned();
+    match given {
+        Some(given) if !given.ends_with("handler") => given.to_owned(),
+        _ => name,
+    }
+}
+
+/// The API's description.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// The pages under `/docs/`; everything they need is compiled in.
+pub(crate) fn swagger() -> SwaggerUi {
+    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi())
+}
+
+pub(crate) async fn redirect() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
+}

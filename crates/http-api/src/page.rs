@@ -1,0 +1,69 @@
+//! Lists: pages by key, with an opaque cursor.
+
+use kos_model::Violation;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::problem::Result;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// Which page of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// How many items, 1 to 200; 50 when not given.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page that was asked for.
+pub(crate) struct PageRequest {
+    pub(crate) limit: u32,
+    pub(crate) after: Option<Uuid>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The items.
+    data: Vec<T>,
+    /// Whether there are more.
+    has_more: bool,
+    /// Give this as `cursor` to read on.
+    next_cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub(crate) fn check(&self) -> Result<PageRequest> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Violation::new("limit", "out_of_range", "must be from 1 to 200").into());
+        }
+        let read = |cursor: &String| {
+            Uuid::try_parse(cursor)
+                .map_err(|_edited| Violation::new("cursor", "invalid_cursor", "must be a `next_cursor` of this list"))
+        };
+        Ok(PageRequest { limit, after: self.cursor.as_ref().map(read).transpose()? })
+    }
+}
+
+impl PageRequest {
+    /// One more than the page holds, to know whether there are more.
+    pub(crate) const fn fetch(&self) -> u32 {
+        self.limit + 1
+    }
+
+    pub(crate) fn page<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> Uuid, view: impl Fn(R) -> T) -> Page<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| has_more).map(|row| key(row).to_string());
+        Page { data: rows.into_iter().map(view).collect(), has_more, next_cursor }
+    }
+}

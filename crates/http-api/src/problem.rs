@@ -1,0 +1,270 @@
+//! Errors as the API tells them: RFC 9457 problem+json, always, with the field and the remedy.
+//!
+//! Handlers return [`ApiError`]; the outermost middleware turns it, and every error that actix raises
+//! by itself, into a [`Problem`]. The cause of a 5xx goes to the log under the request's id, never to
+//! the caller.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use kos_model::{Violation, Violations};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The result of a handler.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug)]
+pub enum ApiError {
+    /// The body is no JSON, or the request is malformed in another way.
+    Malformed(Violation),
+    /// The body was understood and breaks rules.
+    Invalid(Violations),
+    /// No key, or a wrong one.
+    Unauthorized(&'static str),
+    /// There is no such thing.
+    NotFound(String),
+    /// The path exists; the method does not. Names the methods that do.
+    MethodNotAllowed(String),
+    /// The body is larger than the limit, in bytes.
+    TooLarge(usize),
+    /// The body is not what the endpoint reads.
+    UnsupportedMediaType,
+    /// The thing changed since the caller read it.
+    PreconditionFailed,
+    /// The database is away or too busy.
+    Unavailable(Arc<dyn std::error::Error + Send + Sync>),
+    /// A fault of ours.
+    Internal(Arc<dyn std::error::Error + Send + Sync>),
+    /// An error that actix raised by itself.
+    Other(StatusCode, String),
+}
+
+/// An error's body, as RFC 9457 has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem, stable.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:knowledge-os:problem:validation_failed")]
+    kind: String,
+    /// The kind of problem, in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time, and what to do about it.
+    detail: String,
+    /// The path of the request.
+    instance: String,
+    /// The kind of problem, for programs.
+    #[schema(example = "validation_failed")]
+    code: &'static str,
+    /// Names this request in the service's log.
+    request_id: String,
+    /// Every broken rule, with its field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+/// One broken rule.
+#[derive(Debug, Serialize, ToSchema)]
+struct FieldError {
+    /// The field, as a JSON pointer.
+    #[schema(example = "/confidence_score")]
+    pointer: String,
+    /// The rule.
+    #[schema(example = "out_of_range")]
+    code: &'static str,
+    /// What to do about it.
+    detail: String,
+}
+
+impl ApiError {
+    /// The caller's fault or ours, as HTTP has it.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Other(status, _) => *status,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Other(..) => "bad_request",
+            Self::Invalid(_) => "validation_failed",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::TooLarge(_) => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "The request cannot be read",
+            Self::Invalid(_) => "The request breaks rules",
+            Self::Unauthorized(_) => "A valid API key is needed",
+            Self::NotFound(_) => "There is no such thing",
+            Self::MethodNotAllowed(_) => "The method is not allowed here",
+            Self::TooLarge(_) => "The body is too large",
+            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::PreconditionFailed => "It was changed in the meantime",
+            Self::Unavailable(_) => "The database is not available",
+            Self::Internal(_) => "The service failed",
+            Self::Other(status, _) => status.canonical_reason().unwrap_or("The request failed"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Malformed(violation) => format!("{}: {}", violation.pointer, violation.detail),
+            Self::Invalid(violations) => violations.to_string(),
+            Self::Unauthorized(detail) => (*detail).to_owned(),
+            Self::NotFound(detail) | Self::Other(_, detail) => detail.clone(),
+            Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
+            Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
+            Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
+            Self::PreconditionFailed => "If-Match names an older version: read it again, then repeat".to_owned(),
+            Self::Unavailable(_) => "nothing was stored; try again in a moment".to_owned(),
+            Self::Internal(_) => "the operator finds the cause in the log under this request_id".to_owned(),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        let violations: &[Violation] = match self {
+            Self::Malformed(violation) => std::slice::from_ref(violation),
+            Self::Invalid(violations) => violations.as_slice(),
+            Self::Unauthorized(_)
+            | Self::NotFound(_)
+            | Self::MethodNotAllowed(_)
+            | Self::TooLarge(_)
+            | Self::UnsupportedMediaType
+            | Self::PreconditionFailed
+            | Self::Unavailable(_)
+            | Self::Internal(_)
+            | Self::Other(..) => &[],
+        };
+        let view = |violation: &Violation| FieldError {
+            pointer: violation.pointer.clone(),
+            code: violation.code,
+            detail: violation.detail.clone(),
+        };
+        violations.iter().map(view).collect()
+    }
+
+    /// The answer that tells of this error.
+    pub(crate) fn response(&self, instance: &str, request_id: &str) -> HttpResponse {
+        let problem = Problem {
+            kind: format!("urn:knowledge-os:problem:{}", self.code()),
+            title: self.title(),
+            status: self.status().as_u16(),
+            detail: self.detail(),
+            instance: instance.to_owned(),
+            code: self.code(),
+            request_id: request_id.to_owned(),
+            errors: self.errors(),
+        };
+        let mut response = HttpResponse::build(self.status());
+        response.content_type("application/problem+json");
+        match self {
+            Self::Unauthorized(_) => {
+                response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"knowledge-os\""));
+            }
+            Self::Unavailable(_) => {
+                response.insert_header((RETRY_AFTER, "1"));
+            }
+            Self::MethodNotAllowed(allowed) => {
+                if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                    response.insert_header((ALLOW, allowed));
+                }
+            }
+            Self::Malformed(_)
+            | Self::Invalid(_)
+            | Self::NotFound(_)
+            | Self::TooLarge(_)
+            | Self::UnsupportedMediaType
+            | Self::PreconditionFailed
+            | Self::Internal(_)
+            | Self::Other(..) => {}
+        }
+        response.json(problem)
+    }
+
+    /// The cause that belongs into the log.
+    pub(crate) fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
+        match self {
+            Self::Unavailable(cause) | Self::Internal(cause) => Some(cause.as_ref()),
+            Self::Malformed(_)
+            | Self::Invalid(_)
+            | Self::Unauthorized(_)
+            | Self::NotFound(_)
+            | Self::MethodNotAllowed(_)
+            | Self::TooLarge(_)
+            | Self::UnsupportedMediaType
+            | Self::PreconditionFailed
+            | Self::Other(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    /// Replaced by the outermost middleware, which knows the request.
+    fn error_response(&self) -> HttpResponse {
+        self.response("", "")
+    }
+}
+
+impl From<kos_repository::Error> for ApiError {
+    fn from(error: kos_repository::Error) -> Self {
+        if matches!(error, kos_repository::Error::Stale) {
+            Self::PreconditionFailed
+        } else if error.is_unavailable() {
+            Self::Unavailable(Arc::new(error))
+        } else {
+            Self::Internal(Arc::new(error))
+        }
+    }
+}
+
+impl From<Violations> for ApiError {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+impl From<Violation> for ApiError {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(violation.into())
+    }
+}
+
+/// Where no route leads.
+pub(crate) async fn not_found() -> Result<HttpResponse> {
+    Err(ApiError::NotFound("no such path: /docs lists those that exist".to_owned()))
+}

@@ -1,0 +1,3 @@
+//! /events: what integrators tell the service.
+
+pub(crate) mod create;

@@ -1,0 +1,159 @@
+//! /webhooks: who hears of what, and where.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod test;
+pub(crate) mod update;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use kos_model::{EventFilter, Locale, Violations, WebhookId, WebhookType};
+use kos_repository::WebhookRecord;
+use kos_webhooks::TargetDraft;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::problem::ApiError;
+
+/// A webhook. Its address is shown without its secrets.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WebhookView {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    id: WebhookId,
+    /// Its platform.
+    #[schema(value_type = String, example = "slack")]
+    webhook_type: WebhookType,
+    /// A name for people.
+    name: String,
+    /// Where it goes, without secrets.
+    #[schema(example = "https://hooks.slack.com/…/****/URL")]
+    url: String,
+    /// Whether it is switched on.
+    enabled: bool,
+    /// What it listens to: names and families (`knowledge_*`); empty means everything.
+    #[schema(value_type = Vec<String>)]
+    events: Vec<EventFilter>,
+    /// Anything else that was said of it.
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// The language of its messages: `ru` or `en`.
+    #[schema(value_type = String, example = "ru")]
+    locale: Locale,
+    /// Why the service switched it off by itself: `gone` or `unauthorized`.
+    disabled_reason: Option<String>,
+    /// Until when its receiver asked us to wait.
+    held_until: Option<DateTime<Utc>>,
+    /// Counts its changes, from 1; the ETag.
+    version: i32,
+    /// When it was registered.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<WebhookRecord> for WebhookView {
+    fn from(record: WebhookRecord) -> Self {
+        Self {
+            id: record.id,
+            webhook_type: record.webhook_type,
+            name: record.name,
+            url: record.destination,
+            enabled: record.enabled,
+            events: record.events,
+            metadata: record.metadata,
+            locale: record.locale,
+            disabled_reason: record.disabled_reason,
+            held_until: record.held_until,
+            version: record.version,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+        }
+    }
+}
+
+/// A chat's id, which people write as a number or as text.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ChatId {
+    /// `-1001234567890`
+    Number(i64),
+    /// `"-1001234567890"` or `"@publicname"`
+    Text(String),
+}
+
+impl ChatId {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(id) => id.to_string(),
+            Self::Text(id) => id,
+        }
+    }
+}
+
+/// Where a webhook goes: the fields that the platforms need, in one place for POST and PATCH.
+#[derive(Default)]
+struct Address {
+    url: Option<String>,
+    chat_id: Option<ChatId>,
+    bot_token: Option<String>,
+    message_thread_id: Option<i64>,
+    secret: Option<String>,
+}
+
+impl Address {
+    const fn is_empty(&self) -> bool {
+        self.url.is_none()
+            && self.chat_id.is_none()
+            && self.bot_token.is_none()
+            && self.message_thread_id.is_none()
+            && self.secret.is_none()
+    }
+
+    fn draft(self) -> TargetDraft {
+        TargetDraft {
+            url: self.url,
+            chat_id: self.chat_id.map(ChatId::into_text),
+            bot_token: self.bot_token,
+            message_thread_id: self.message_thread_id,
+            secret: self.secret,
+        }
+    }
+}
+
+/// Addresses hold secrets: nothing prints one.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(redacted)")
+    }
+}
+
+const MAX_NAME: usize = 200;
+
+/// A name for people; unlike other texts it may be empty.
+fn check_name(name: &str, faults: &mut Violations) -> String {
+    if name.trim().is_empty() {
+        return String::new();
+    }
+    faults.take(kos_model::knowledge::text("/name", name, MAX_NAME)).unwrap_or_default()
+}
+
+fn check_metadata(metadata: &Map<String, Value>, faults: &mut Violations) {
+    for (name, value) in metadata {
+        faults.take(crate::body::storable(&format!("/metadata/{name}"), value));
+    }
+}
+
+fn check_locale(text: &str, faults: &mut Violations) -> Option<Locale> {
+    let parsed = text.parse::<Locale>();
+    faults.take(parsed.map_err(|error| kos_model::Violation::new("/locale", "unknown_locale", error.to_string())))
+}
+
+fn no_such(id: WebhookId) -> ApiError {
+    ApiError::NotFound(format!("no webhook has the id {id}"))
+}

@@ -1,0 +1,136 @@
+//! POST /webhooks
+
+use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
+use actix_web::{HttpResponse, web};
+use kos_model::{EventFilter, Locale, Violation, Violations, WebhookType};
+use kos_repository::NewWebhook;
+use kos_webhooks::{Platforms, Target};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name};
+use crate::body::Body;
+use crate::path::etag;
+use crate::problem::Result;
+use crate::state::State;
+
+/// A webhook to be registered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateWebhook {
+    /// `slack`, `discord`, `telegram` or `custom`.
+    #[schema(example = "slack")]
+    webhook_type: String,
+    /// The address: of slack, discord and custom.
+    #[schema(example = "https://hooks.slack.com/services/YOUR/WEBHOOK/URL")]
+    url: Option<String>,
+    /// Telegram: the chat; the server's `TELEGRAM_CHAT_ID` when not given.
+    chat_id: Option<ChatId>,
+    /// Telegram: the bot; the server's `TELEGRAM_BOT_TOKEN` when not given.
+    bot_token: Option<String>,
+    /// Telegram: a forum's topic.
+    message_thread_id: Option<i64>,
+    /// Custom: the signing secret (`whsec_…`, 24 to 64 bytes); one is made when not given.
+    secret: Option<String>,
+    /// What it listens to: names and families (`knowledge_*`); empty means everything.
+    #[serde(default)]
+    #[schema(example = json!(["knowledge_created", "task_completed"]))]
+    events: Vec<String>,
+    /// Whether it is switched on.
+    #[serde(default = "switched_on")]
+    enabled: bool,
+    /// A name for people.
+    #[serde(default)]
+    name: String,
+    /// Anything else, kept as it is.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// The language of its messages, `ru` or `en`; the server's `LOCALE` when not given.
+    locale: Option<String>,
+}
+
+const fn switched_on() -> bool {
+    true
+}
+
+/// A webhook that was just registered.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreatedWebhook {
+    #[serde(flatten)]
+    webhook: WebhookView,
+    /// Custom: the signing secret. It is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Registers a webhook.
+#[utoipa::path(
+    post, path = "/webhooks", tag = "webhooks", request_body = CreateWebhook,
+    responses(
+        (status = 201, body = CreatedWebhook),
+        (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateWebhook>) -> Result<HttpResponse> {
+    let (new, secret) = check(body.0, state.engine.sender().platforms(), state.locale)?;
+    let repository = state.repository.clone();
+    let record = state.run(async move { Ok(repository.webhook_create(new).await?) }).await?;
+    let (location, tag) = (format!("/webhooks/{}", record.id), etag(record.version));
+    let secret = secret.map(|secret| secret.expose_secret().to_owned());
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .insert_header((ETAG, tag))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(CreatedWebhook { webhook: record.into(), secret }))
+}
+
+fn check(
+    body: CreateWebhook,
+    platforms: &Platforms,
+    default_locale: Locale,
+) -> std::result::Result<(NewWebhook, Option<SecretString>), Violations> {
+    let mut faults = Violations::new();
+    let address = Address {
+        url: body.url,
+        chat_id: body.chat_id,
+        bot_token: body.bot_token,
+        message_thread_id: body.message_thread_id,
+        secret: body.secret,
+    };
+    let webhook_type = faults.take(check_type(&body.webhook_type));
+    let target = webhook_type.and_then(|kind| take_all(&mut faults, address.draft().check(kind, platforms)));
+    let events = faults.take(EventFilter::parse_all(&body.events)).unwrap_or_default();
+    let name = check_name(&body.name, &mut faults);
+    check_metadata(&body.metadata, &mut faults);
+    let locale = body.locale.map_or(Some(default_locale), |text| check_locale(&text, &mut faults));
+    match (target, locale) {
+        (Some(target), Some(locale)) if faults.is_empty() => {
+            let new = NewWebhook {
+                webhook_type: target.webhook_type(),
+                name,
+                target: target.to_json(),
+                destination: target.redacted(),
+                enabled: body.enabled,
+                events,
+                metadata: body.metadata,
+                locale,
+            };
+            Ok((new, target.secret()))
+        }
+        _ => Err(faults),
+    }
+}
+
+fn check_type(text: &str) -> std::result::Result<WebhookType, Violation> {
+    text.parse().map_err(|error: kos_model::webhook::UnknownWebhookType| {
+        Violation::new("/webhook_type", "unknown_webhook_type", error.to_string())
+    })
+}
+
+/// Takes the target, or adds all that is wrong with it.
+pub(super) fn take_all(faults: &mut Violations, checked: std::result::Result<Target, Violations>) -> Option<Target> {
+    checked.map_err(|more| more.as_slice().iter().cloned().for_each(|fault| faults.push(fault))).ok()
+}

@@ -1,0 +1,111 @@
+//! PATCH /webhooks/{id}
+
+use actix_web::http::header::ETAG;
+use actix_web::{HttpResponse, web};
+use kos_model::{EventFilter, Violations, WebhookId, WebhookType};
+use kos_repository::WebhookChange;
+use kos_webhooks::Platforms;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::create::take_all;
+use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name, no_such};
+use crate::body::Body;
+use crate::path::{Id, IfMatch, etag};
+use crate::problem::Result;
+use crate::state::State;
+
+/// What is to change; a field that is absent or null stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateWebhook {
+    /// A new address: of slack, discord and custom.
+    url: Option<String>,
+    /// Telegram: another chat.
+    chat_id: Option<ChatId>,
+    /// Telegram: another bot.
+    bot_token: Option<String>,
+    /// Telegram: another topic.
+    message_thread_id: Option<i64>,
+    /// Custom: another signing secret.
+    secret: Option<String>,
+    /// What it listens to.
+    events: Option<Vec<String>>,
+    /// On or off. What was already waiting stays, and goes on when it is switched on.
+    enabled: Option<bool>,
+    /// A name for people.
+    name: Option<String>,
+    /// Anything else; replaces what was there.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+    /// The language of its messages, `ru` or `en`.
+    locale: Option<String>,
+}
+
+/// Changes a webhook. A new address switches it on again after the service switched it off.
+#[utoipa::path(
+    patch, path = "/webhooks/{id}", tag = "webhooks", request_body = UpdateWebhook,
+    params(
+        ("id" = String, Path, format = Uuid),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read; another writer's change is not overwritten then"),
+    ),
+    responses(
+        (status = 200, body = WebhookView),
+        (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed in the meantime", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn handler(
+    state: web::Data<State>,
+    id: Id<WebhookId>,
+    version: IfMatch,
+    body: Body<UpdateWebhook>,
+) -> Result<HttpResponse> {
+    let (id, version) = (id.0, version.0);
+    let (repository, engine) = (state.repository.clone(), state.engine.clone());
+    let record = state
+        .run(async move {
+            let present = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
+            let stored = repository.webhook_target(id).await?.ok_or_else(|| no_such(id))?;
+            let change = check(body.0, present.webhook_type, &stored, engine.sender().platforms())?;
+            let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
+            engine.wake();
+            Ok(changed)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(WebhookView::from(record)))
+}
+
+fn check(
+    body: UpdateWebhook,
+    kind: WebhookType,
+    stored: &Value,
+    platforms: &Platforms,
+) -> std::result::Result<WebhookChange, Violations> {
+    let mut faults = Violations::new();
+    let address = Address {
+        url: body.url,
+        chat_id: body.chat_id,
+        bot_token: body.bot_token,
+        message_thread_id: body.message_thread_id,
+        secret: body.secret,
+    };
+    let target = if address.is_empty() {
+        None
+    } else {
+        take_all(&mut faults, address.draft().check_over(kind, stored, platforms))
+    };
+    let events = body.events.and_then(|texts| faults.take(EventFilter::parse_all(&texts)));
+    let name = body.name.map(|name| check_name(&name, &mut faults));
+    if let Some(metadata) = &body.metadata {
+        check_metadata(metadata, &mut faults);
+    }
+    let locale = body.locale.and_then(|text| check_locale(&text, &mut faults));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let target = target.map(|target| (target.to_json(), target.redacted()));
+    Ok(WebhookChange { name, target, enabled: body.enabled, events, metadata: body.metadata, locale })
+}

@@ -1,0 +1,98 @@
+//! The outermost layer: a request's id, its line in the log, its metrics, and the last word on errors.
+
+use std::time::Instant;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::problem::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names a request in the log and in its answer.
+#[derive(Clone)]
+struct RequestId(String);
+
+/// Wraps every request.
+pub(crate) async fn traced(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let started = Instant::now();
+    let id = request_id(request.request());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let http = request.request().clone();
+    let span = tracing::info_span!("request", id = %id);
+    let answered = next.call(request).instrument(span.clone()).await;
+    let _entered = span.enter();
+    let mut response = match answered {
+        Ok(response) => match response.response().error().map(as_api_error) {
+            Some(error) => told(&http, &id, &error),
+            None => response.map_into_left_body(),
+        },
+        Err(error) => told(&http, &id, &as_api_error(&error)),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response.headers_mut().insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    log(&http, &response, started);
+    Ok(response)
+}
+
+/// What the caller calls his request, if that is a tame name; an id of ours otherwise.
+fn request_id(request: &HttpRequest) -> String {
+    let tame = |text: &&str| {
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let theirs = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(tame);
+    theirs.map_or_else(new_request_id, ToOwned::to_owned)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a request's id is no entity's: it lives in the log alone")]
+fn new_request_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+fn as_api_error(error: &Error) -> ApiError {
+    error.as_error::<ApiError>().cloned().unwrap_or_else(|| {
+        let status = error.as_response_error().status_code();
+        ApiError::Other(status, error.to_string())
+    })
+}
+
+fn told<B>(request: &HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<EitherBody<B>> {
+    if let Some(cause) = error.cause() {
+        let mut text = cause.to_string();
+        let mut source = cause.source();
+        while let Some(deeper) = source {
+            text = format!("{text}: {deeper}");
+            source = deeper.source();
+        }
+        match error {
+            ApiError::Unavailable(_) => tracing::warn!(cause = text, "the database is not available"),
+            _ => tracing::error!(cause = text, "the request failed"),
+        }
+    }
+    let response = error.response(request.path(), id);
+    ServiceResponse::new(request.clone(), response).map_into_right_body()
+}
+
+/// One line a request; the query string stays out, people put secrets there.
+fn log<B>(request: &HttpRequest, response: &ServiceResponse<B>, started: Instant) {
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let method = request.method().as_str();
+    metrics::counter!("kos_http_requests_total", "method" => method.to_owned(), "route" => route.clone(),
+        "status" => status.to_string())
+    .increment(1);
+    metrics::histogram!("kos_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(status, duration_ms, "{method} {}", request.path());
+}

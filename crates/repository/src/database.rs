@@ -1,0 +1,192 @@
+//! Connections: how they are made, pooled and migrated.
+
+use std::time::Duration;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
+use diesel::{ConnectionError, ConnectionResult, sql_query};
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::error::{Error, Result};
+use crate::seal::KeyRing;
+
+/// Every migration, in order.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+
+/// How long a caller waits for a free connection before the database counts as unavailable.
+const POOL_WAIT: Duration = Duration::from_millis(900);
+
+/// Held while migrating, so that servers that start together take turns.
+const MIGRATION_LOCK: i64 = 0x6b6f_735f_6d69_6772;
+
+/// No statement of the service may hold the others up for long.
+const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+                       SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
+
+/// All that is stored, behind a pool of connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pool: Pool<AsyncPgConnection>,
+    pub(crate) keys: KeyRing,
+}
+
+impl Repository {
+    /// A repository on the database at `url`, with at most `connections` connections. Nothing is
+    /// connected yet: an unreachable server shows at the first call.
+    ///
+    /// # Errors
+    /// A URL that cannot be understood.
+    pub async fn new(url: &str, connections: u32, keys: KeyRing) -> Result<Self> {
+        parse(url).map_err(|error| Error::Url(Box::new(error)))?;
+        let mut config = ManagerConfig::default();
+        config.custom_setup = Box::new(|url| pooled(url).boxed());
+        config.recycling_method = RecyclingMethod::Fast;
+        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+        let pool = Pool::builder().max_size(connections).connection_timeout(POOL_WAIT).build_unchecked(manager);
+        Ok(Self { pool, keys })
+    }
+
+    pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        sql_query("SELECT 1").execute(&mut connection).await?;
+        Ok(())
+    }
+}
+
+/// Brings the database at `url` to the newest migration; returns the names of those applied.
+/// Safe when several servers start together. Needs a multi-thread runtime.
+///
+/// # Errors
+/// An unreachable server, or a migration that failed (it left nothing behind).
+pub async fn migrate(url: &str) -> Result<Vec<String>> {
+    with_harness(url, |harness| {
+        let applied = harness.run_pending_migrations(MIGRATIONS)?;
+        Ok(applied.iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+/// Takes every migration back; for tests and for people who know what they do.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn revert(url: &str) -> Result<usize> {
+    with_harness(url, |harness| Ok(harness.revert_all_migrations(MIGRATIONS)?.len())).await
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn with_harness<T>(
+    url: &str,
+    work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> std::result::Result<T, BoxError>,
+) -> Result<T> {
+    let mut connection = connect(url).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+    sql_query(format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).execute(&mut connection).await?;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    let done = work(&mut harness).map_err(Error::Migrate)?;
+    // The lock goes with the connection.
+    drop(harness);
+    Ok(done)
+}
+
+/// The version of the newest migration that this program knows.
+///
+/// # Errors
+/// None in practice: the migrations are compiled in.
+pub(crate) fn newest_migration() -> Result<String> {
+    let migrations: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(Error::Migrate)?;
+    Ok(migrations.iter().map(|migration| migration.name().version().to_string()).max().unwrap_or_default())
+}
+
+impl Repository {
+    /// Whether every migration that this program knows has been applied.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn is_migrated(&self) -> Result<bool> {
+        #[derive(diesel::QueryableByName)]
+        struct Applied {
+            #[diesel(sql_type = diesel::sql_types::Bool)]
+            applied: bool,
+        }
+        let mut connection = self.connection().await?;
+        let row: Applied =
+            sql_query("SELECT EXISTS (SELECT 1 FROM __diesel_schema_migrations WHERE version = $1) AS applied")
+                .bind::<diesel::sql_types::Text, _>(newest_migration()?)
+                .get_result(&mut connection)
+                .await?;
+        Ok(row.applied)
+    }
+}
+
+async fn pooled(url: &str) -> ConnectionResult<AsyncPgConnection> {
+    let mut connection = connect(url).await?;
+    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// One connection: plain over a Unix socket or where the URL says so, TLS otherwise.
+fn connect(url: &str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> {
+    async move {
+        let mut config = parse(url).map_err(bad)?;
+        config.connect_timeout(Duration::from_secs(5)).application_name("knowledge-os");
+        let local = config.get_hosts().iter().all(is_local);
+        if local || config.get_ssl_mode() == SslMode::Disable {
+            let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+            return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        }
+        let tls = tls().map_err(bad)?;
+        let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
+        let (client, connection) = config.connect(connector).await.map_err(bad)?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    }
+    .boxed()
+}
+
+fn parse(url: &str) -> std::result::Result<tokio_postgres::Config, tokio_postgres::Error> {
+    // libpq's stricter modes are unknown to tokio-postgres; with TLS on, we always verify in full.
+    url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require").parse()
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+fn tls() -> std::result::Result<rustls::ClientConfig, rustls::Error> {
+    use rustls_platform_verifier::BuilderVerifierExt;
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth())
+}
+
+/// tokio-postgres hides the cause of an error in its `source`: tell it whole.
+fn bad(error: impl std::error::Error) -> ConnectionError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    ConnectionError::BadConnection(text)
+}

@@ -1,0 +1,89 @@
+//! What can go wrong between us and Postgres, told apart by what the caller can do about it.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::bb8::RunError;
+
+use crate::seal::KeyRingError;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a repository call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres cannot be reached or is too busy: the same call may succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database refused a statement.
+    #[error("the database refused a statement")]
+    Query(#[source] DieselError),
+    /// A stored value breaks the rules of the model.
+    #[error("{table}.{column} of row {row} holds an unreadable value")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's key.
+        row: String,
+        /// What the reader says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address and its secrets could not be opened or sealed.
+    #[error("the webhook's address could not be opened")]
+    Sealed(#[from] KeyRingError),
+    /// The migrations could not be applied.
+    #[error("the database could not be migrated")]
+    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The pool could not be set up.
+    #[error("DATABASE_URL is not usable")]
+    Url(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Someone changed the row since it was read.
+    #[error("the row was changed by someone else in the meantime")]
+    Stale,
+}
+
+impl Error {
+    /// Whether the same call may succeed later, without anybody changing anything.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        if is_outage(&error) { Self::Unavailable(Box::new(error)) } else { Self::Query(error) }
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+/// Diesel does not carry the SQLSTATE, so an outage is known by its kind or its words
+/// (the server is run with `lc_messages = C`; another server's words may differ, and then the
+/// caller merely sees 500 for 503).
+fn is_outage(error: &DieselError) -> bool {
+    const WORDS: [&str; 8] = [
+        "terminating connection",
+        "connection closed",
+        "database system is starting up",
+        "database system is shutting down",
+        "database system is in recovery mode",
+        "too many clients",
+        "remaining connection slots",
+        "canceling statement due to",
+    ];
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => {
+            true
+        }
+        DieselError::DatabaseError(_, info) => WORDS.iter().any(|words| info.message().contains(words)),
+        DieselError::BrokenTransactionManager => true,
+        other => other.to_string().contains("connection closed"),
+    }
+}

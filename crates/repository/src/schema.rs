@@ -1,0 +1,146 @@
+//! The tables as Diesel knows them. A test compares this file with a migrated database.
+
+diesel::table! {
+    domains (id) {
+        id -> Uuid,
+        name -> Text,
+        description -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Without `search`, which only Postgres reads and writes.
+    knowledge (id) {
+        id -> Uuid,
+        domain_id -> Nullable<Uuid>,
+        content -> Text,
+        confidence_score -> Double,
+        is_verified -> Bool,
+        source_ref -> Nullable<Text>,
+        metadata -> Jsonb,
+        content_hash -> Bytea,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    experts (id) {
+        id -> Uuid,
+        name -> Text,
+        role -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    tasks (id) {
+        id -> Uuid,
+        title -> Text,
+        status -> Text,
+        assignee_id -> Nullable<Uuid>,
+        domain_id -> Nullable<Uuid>,
+        due_at -> Nullable<Timestamptz>,
+        completed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    interactions (id) {
+        id -> Uuid,
+        expert_id -> Nullable<Uuid>,
+        knowledge_id -> Nullable<Uuid>,
+        query -> Text,
+        response -> Text,
+        feedback_score -> Nullable<Integer>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhooks (id) {
+        id -> Uuid,
+        webhook_type -> Text,
+        name -> Text,
+        url -> Bytea,
+        destination -> Text,
+        enabled -> Bool,
+        events -> Jsonb,
+        metadata -> Jsonb,
+        locale -> Text,
+        disabled_reason -> Nullable<Text>,
+        held_until -> Nullable<Timestamptz>,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> Uuid,
+        event_type -> Text,
+        payload -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_logs (id) {
+        id -> Uuid,
+        webhook_id -> Uuid,
+        delivery_id -> Uuid,
+        event_id -> Uuid,
+        event_type -> Text,
+        attempt -> Integer,
+        outcome -> Text,
+        success -> Bool,
+        status -> Nullable<Integer>,
+        response -> Nullable<Text>,
+        error -> Nullable<Text>,
+        duration_ms -> Integer,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> Uuid,
+        event_id -> Uuid,
+        webhook_id -> Uuid,
+        due_at -> Timestamptz,
+        attempt -> Integer,
+        lease_token -> Nullable<BigInt>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    dead_letters (delivery_id) {
+        delivery_id -> Uuid,
+        event_id -> Uuid,
+        webhook_id -> Uuid,
+        attempts -> Integer,
+        reason -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    report_runs (kind, period_start) {
+        kind -> Text,
+        period_start -> Date,
+        time_zone -> Text,
+        event_id -> Uuid,
+        revision -> Integer,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(knowledge -> domains (domain_id));
+diesel::joinable!(webhook_logs -> events (event_id));
+diesel::allow_tables_to_appear_in_same_query!(domains, knowledge);
+diesel::allow_tables_to_appear_in_same_query!(events, webhook_logs);

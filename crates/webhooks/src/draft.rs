@@ -1,0 +1,134 @@
+//! What a person sends to register a destination, and the rules that make a [`Target`] of it. Tells
+//! every broken rule at once, field by field; asks no server anything.
+
+use kos_model::{Violation, Violations, WebhookType};
+use url::{Host, Url};
+
+use crate::platforms::Platforms;
+use crate::target::Target;
+
+/// Longest URL that is taken, in bytes.
+const MAX_URL: usize = 2048;
+
+/// The fields of a destination, as they were sent. Which are needed depends on the platform: `url`
+/// for Slack, Discord and custom; `chat_id` and a bot for Telegram.
+#[derive(Default, Clone)]
+pub struct TargetDraft {
+    /// Slack's or Discord's webhook URL, or the custom endpoint.
+    pub url: Option<String>,
+    /// Telegram: the chat's number, or `@name` of a public one.
+    pub chat_id: Option<String>,
+    /// Telegram: the bot's token, when it is not the server-wide bot.
+    pub bot_token: Option<String>,
+    /// Telegram: the forum topic to write into.
+    pub message_thread_id: Option<i64>,
+    /// Custom: a signing secret of 24 to 64 bytes as `whsec_` and base64; made when absent.
+    pub secret: Option<String>,
+}
+
+impl std::fmt::Debug for TargetDraft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TargetDraft([REDACTED])")
+    }
+}
+
+impl TargetDraft {
+    /// Makes a destination of the draft.
+    ///
+    /// # Errors
+    /// Every broken rule, with pointers such as `/url` and `/chat_id`. Fields that do not belong to
+    /// the platform are refused by name.
+    pub fn check(self, kind: WebhookType, platforms: &Platforms) -> Result<Target, Violations> {
+        let mut faults = Violations::new();
+        self.refuse_foreign(kind, &mut faults);
+        let target = self.build(kind, platforms, &mut faults);
+        match target {
+            Some(target) if faults.is_empty() => Ok(target),
+            Some(_) | None => Err(faults),
+        }
+    }
+
+    fn build(self, kind: WebhookType, platforms: &Platforms, faults: &mut Violations) -> Option<Target> {
+        match kind {
+            #[cfg(feature = "slack")]
+            WebhookType::Slack => crate::slack::SlackTarget::check(self, platforms, faults).map(Target::Slack),
+            #[cfg(feature = "discord")]
+            WebhookType::Discord => crate::discord::DiscordTarget::check(self, platforms, faults).map(Target::Discord),
+            #[cfg(feature = "telegram")]
+            WebhookType::Telegram => {
+                crate::telegram::TelegramTarget::check(self, platforms, faults).map(Target::Telegram)
+            }
+            #[cfg(feature = "custom")]
+            WebhookType::Custom => crate::custom::CustomTarget::check(self, faults).map(Target::Custom),
+            #[cfg(not(all(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")))]
+            #[expect(clippy::wildcard_enum_match_arm, reason = "stands for whichever platforms are switched off")]
+            _ => {
+                let _ = platforms;
+                let detail = format!("this program was built without {kind}");
+                faults.push(Violation::new("/webhook_type", "unsupported", detail));
+                None
+            }
+        }
+    }
+
+    fn refuse_foreign(&self, kind: WebhookType, faults: &mut Violations) {
+        let telegram = matches!(kind, WebhookType::Telegram);
+        let custom = matches!(kind, WebhookType::Custom);
+        let fields = [
+            ("/url", self.url.is_some(), !telegram),
+            ("/chat_id", self.chat_id.is_some(), telegram),
+            ("/bot_token", self.bot_token.is_some(), telegram),
+            ("/message_thread_id", self.message_thread_id.is_some(), telegram),
+            ("/secret", self.secret.is_some(), custom),
+        ];
+        for (pointer, given, belongs) in fields {
+            if given && !belongs {
+                let detail = format!("a {kind} webhook has no such field: leave it out");
+                faults.push(Violation::new(pointer, "unexpected", detail));
+            }
+        }
+    }
+}
+
+/// The draft's URL, in the one form that is stored and dialled.
+pub(crate) fn url_field(text: Option<&str>) -> Result<Url, Violation> {
+    let fault = |code, detail: &str| Err(Violation::new("/url", code, detail));
+    let text = text.unwrap_or_default().trim();
+    if text.is_empty() {
+        return fault("required", "a URL is needed");
+    }
+    if text.len() > MAX_URL {
+        return fault("too_long", "a URL has at most 2048 bytes");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        return fault("invalid_url", "a URL has no spaces, backslashes or control characters");
+    }
+    let Ok(url) = Url::parse(text) else {
+        return fault("invalid_url", "this is no URL: write it whole, from https:// on");
+    };
+    match trick(&url) {
+        Some(detail) => fault("invalid_url", detail),
+        None => Ok(url),
+    }
+}
+
+/// What in a URL could make two readers understand it differently.
+pub(crate) fn trick(url: &Url) -> Option<&'static str> {
+    if !matches!(url.scheme(), "https" | "http") {
+        return Some("only https:// is supported");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("a URL may not hold a user name or a password");
+    }
+    if url.fragment().is_some() {
+        return Some("a URL may not hold a fragment (#…)");
+    }
+    if url.port() == Some(0) {
+        return Some("port 0 does not exist");
+    }
+    match url.host() {
+        Some(Host::Domain(name)) if name.ends_with('.') => Some("a host name may not end with a dot"),
+        Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)) => None,
+        None => Some("a host name is missing"),
+    }
+}

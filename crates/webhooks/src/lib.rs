@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod channel;
+#[cfg(feature = "custom")]
+pub mod custom;
+#[cfg(feature = "discord")]
+pub mod discord;
+mod draft;
+pub mod egress;
+mod error;
+#[cfg(any(feature = "slack", feature = "discord", feature = "telegram"))]
+mod fit;
+mod labels;
+mod manager;
+mod message;
+mod platforms;
+mod redact;
+mod sender;
+pub mod signature;
+#[cfg(feature = "slack")]
+pub mod slack;
+mod target;
+#[cfg(feature = "telegram")]
+pub mod telegram;
+
+pub use draft::TargetDraft;
+pub use egress::{EgressPolicy, Resolver};
+pub use error::{Error, InvalidTarget};
+pub use kos_model::{
+    Attempt, Event, EventFilter, EventId, EventType, Locale, Outcome, Violation, Violations, WebhookId, WebhookType,
+};
+pub use manager::{WebhookConfig, WebhookManager};
+pub use message::Message;
+pub use platforms::Platforms;
+pub use sender::{Limits, Sender};
+pub use target::Target;

@@ -1,0 +1,68 @@
+-- Ids sort by time wherever they are made: this is the database's own UUID v7.
+CREATE FUNCTION uuid_v7() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN encode(
+    set_bit(
+        set_bit(
+            overlay(
+                uuid_send(gen_random_uuid())
+                PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                FROM 1 FOR 6
+            ),
+            52, 1
+        ),
+        53, 1
+    ),
+    'hex'
+)::uuid;
+
+CREATE TABLE domains (
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    name text NOT NULL,
+    description text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT domains_pkey PRIMARY KEY (id),
+    CONSTRAINT domains_name_key UNIQUE (name)
+);
+
+CREATE TABLE knowledge (
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    domain_id uuid,
+    content text NOT NULL,
+    confidence_score double precision NOT NULL DEFAULT 1,
+    is_verified boolean NOT NULL DEFAULT false,
+    source_ref text,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    content_hash bytea NOT NULL,
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    -- The `russian` configuration stems Cyrillic by Russian rules and Latin words by English ones.
+    search tsvector NOT NULL GENERATED ALWAYS AS (to_tsvector('russian', content)) STORED,
+    CONSTRAINT knowledge_pkey PRIMARY KEY (id),
+    CONSTRAINT knowledge_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES domains (id),
+    CONSTRAINT knowledge_confidence_score_check CHECK (confidence_score BETWEEN 0 AND 1)
+);
+CREATE INDEX knowledge_search_idx ON knowledge USING gin (search);
+CREATE INDEX knowledge_domain_id_idx ON knowledge (domain_id);
+CREATE INDEX knowledge_created_at_idx ON knowledge (created_at);
+CREATE INDEX knowledge_content_hash_idx ON knowledge (content_hash);
+
+-- What a query asks for, as Postgres understands it: any of the words, all phrases, none of the excluded words.
+-- Stop words vanish; a query of nothing else is the empty tsquery, which matches nothing.
+CREATE FUNCTION knowledge_query(any_words text[], phrases text[], without text[]) RETURNS tsquery
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+    WITH parts AS (
+        SELECT string_agg('(' || q::text || ')', ' | ') AS part
+        FROM unnest(any_words) AS word, plainto_tsquery('russian', word) AS q WHERE numnode(q) > 0
+        UNION ALL
+        SELECT '(' || q::text || ')' FROM unnest(phrases) AS phrase, phraseto_tsquery('russian', phrase) AS q
+        WHERE numnode(q) > 0
+    ), excluded AS (
+        SELECT '!(' || q::text || ')' AS part FROM unnest(without) AS word, phraseto_tsquery('russian', word) AS q
+        WHERE numnode(q) > 0 AND EXISTS (SELECT 1 FROM parts WHERE part IS NOT NULL)
+    )
+    SELECT coalesce(string_agg('(' || part || ')', ' & '), '')::tsquery
+    FROM (SELECT part FROM parts UNION ALL SELECT part FROM excluded) AS every WHERE part IS NOT NULL
+);

@@ -1,0 +1,3 @@
+DROP TABLE interactions;
+DROP TABLE tasks;
+DROP TABLE experts;
