@@ -173,15 +173,20 @@ impl Repository {
         rows.into_iter().map(WebhookRow::read).collect()
     }
 
-    /// A webhook's address and secrets, in clear.
+    /// A webhook's platform, and its address and secrets in clear.
     ///
     /// # Errors
     /// The database is unavailable, or the address was sealed under a key that is gone.
-    pub async fn webhook_target(&self, id: WebhookId) -> Result<Option<Value>> {
+    pub async fn webhook_target(&self, id: WebhookId) -> Result<Option<(WebhookType, Value)>> {
         let mut connection = self.connection().await?;
-        let sealed: Option<Vec<u8>> =
-            webhooks::table.find(id.0).select(webhooks::url).first(&mut connection).await.optional()?;
-        sealed.map(|sealed| self.target_open(id, &sealed)).transpose()
+        let row: Option<(String, Vec<u8>)> = webhooks::table
+            .find(id.0)
+            .select((webhooks::webhook_type, webhooks::url))
+            .first(&mut connection)
+            .await
+            .optional()?;
+        let Some((kind, sealed)) = row else { return Ok(None) };
+        Ok(Some((kind_of(id.0, &kind)?, self.target_open(id, &sealed)?)))
     }
 
     /// Changes a webhook. Switching it on, by hand or by giving it a new address after the service
@@ -347,6 +352,15 @@ fn place(id: WebhookId) -> String {
     format!("webhooks|url|{id}")
 }
 
+fn kind_of(id: Uuid, text: &str) -> Result<WebhookType> {
+    text.parse().map_err(|source: kos_model::webhook::UnknownWebhookType| Error::Inconsistent {
+        table: "webhooks",
+        column: "webhook_type",
+        row: id.to_string(),
+        source: Box::new(source),
+    })
+}
+
 fn filters_json(filters: &[EventFilter]) -> Value {
     filters.iter().map(|filter| Value::String(filter.to_string())).collect()
 }
@@ -362,7 +376,7 @@ impl WebhookRow {
         };
         Ok(WebhookRecord {
             id: WebhookId(self.id),
-            webhook_type: self.webhook_type.parse().map_err(|error| bad("webhook_type", Box::new(error)))?,
+            webhook_type: kind_of(self.id, &self.webhook_type)?,
             name: self.name,
             destination: self.destination,
             enabled: self.enabled,

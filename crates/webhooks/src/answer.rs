@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::StatusCode;
+#[cfg(any(feature = "discord", feature = "telegram"))]
 use serde_json::Value;
 
 /// The least and the most that a server's wish to wait counts for.
@@ -34,7 +35,8 @@ impl Answer {
         matches!(self.status, 200..=299)
     }
 
-    /// The status that says "not now" on every platform, and everything that is the server's fault.
+    /// The statuses that say "not now" on every platform, and everything that is the server's fault.
+    #[cfg(any(feature = "slack", feature = "discord", feature = "telegram"))]
     pub(crate) const fn is_passing(&self) -> bool {
         matches!(self.status, 300..=399 | 408 | 425 | 429 | 500..)
     }

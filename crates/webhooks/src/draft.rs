@@ -2,12 +2,14 @@
 //! every broken rule at once, field by field; asks no server anything.
 
 use kos_model::{Violation, Violations, WebhookType};
+use serde_json::Value;
 use url::{Host, Url};
 
 use crate::platforms::Platforms;
 use crate::target::Target;
 
 /// Longest URL that is taken, in bytes.
+#[cfg(any(feature = "slack", feature = "discord", feature = "custom"))]
 const MAX_URL: usize = 2048;
 
 /// The fields of a destination, as they were sent. Which are needed depends on the platform: `url`
@@ -48,7 +50,26 @@ impl TargetDraft {
         }
     }
 
-    fn build(self, kind: WebhookType, platforms: &Platforms, faults: &mut Violations) -> Option<Target> {
+    /// Fills what the draft leaves out from the present destination: a change of one field keeps the
+    /// others, and above all the signing secret.
+    #[must_use]
+    pub fn over(self, present: &Target) -> Self {
+        let stored = present.to_json();
+        let text = |name: &str| match stored.get(name) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+        };
+        Self {
+            url: self.url.or_else(|| text("url")),
+            chat_id: self.chat_id.or_else(|| text("chat_id")),
+            bot_token: self.bot_token.or_else(|| text("bot_token")),
+            message_thread_id: self.message_thread_id.or_else(|| stored.get("message_thread_id")?.as_i64()),
+            secret: self.secret.or_else(|| text("secret")),
+        }
+    }
+
+    fn build(&self, kind: WebhookType, platforms: &Platforms, faults: &mut Violations) -> Option<Target> {
         match kind {
             #[cfg(feature = "slack")]
             WebhookType::Slack => crate::slack::SlackTarget::check(self, platforms, faults).map(Target::Slack),
@@ -91,6 +112,7 @@ impl TargetDraft {
 }
 
 /// The draft's URL, in the one form that is stored and dialled.
+#[cfg(any(feature = "slack", feature = "discord", feature = "custom"))]
 pub(crate) fn url_field(text: Option<&str>) -> Result<Url, Violation> {
     let fault = |code, detail: &str| Err(Violation::new("/url", code, detail));
     let text = text.unwrap_or_default().trim();

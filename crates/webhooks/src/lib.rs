@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    not(any(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")),
+    expect(dead_code, unused_mut, unused_variables, reason = "without a platform there is nothing to send")
+)]
 
 mod answer;
 mod channel;
@@ -20,6 +24,8 @@ mod sender;
 pub mod signature;
 #[cfg(feature = "slack")]
 pub mod slack;
+#[cfg(test)]
+mod sample;
 mod target;
 #[cfg(feature = "telegram")]
 pub mod telegram;

@@ -20,6 +20,15 @@ pub(crate) fn readable(text: &str, secrets: &[String], limit: usize) -> String {
     safe.get(..end).unwrap_or_default().trim().to_owned()
 }
 
+/// The end of a secret, by which its owner knows it again; nothing of a short one.
+#[cfg(any(feature = "slack", feature = "discord"))]
+pub(crate) fn tail(secret: &str) -> String {
+    const SHOWN: usize = 4;
+    let enough = secret.len() >= 4 * SHOWN;
+    let tail = secret.len().checked_sub(SHOWN).filter(|_| enough).and_then(|start| secret.get(start..));
+    format!("****{}", tail.unwrap_or_default())
+}
+
 fn without(mut text: String, secrets: &[String]) -> String {
     let mut spellings: Vec<String> = secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(spellings).collect();
     // A long secret first: a part of it, replaced before, would leave the rest standing.

@@ -9,16 +9,17 @@ pub(crate) mod test;
 pub(crate) mod update;
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use kos_model::{EventFilter, Locale, Violations, WebhookId, WebhookType};
-use kos_repository::WebhookRecord;
-use kos_webhooks::TargetDraft;
+use kos_repository::{Repository, WebhookRecord};
+use kos_webhooks::{Target, TargetDraft};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Result};
 
 /// A webhook. Its address is shown without its secrets.
 #[derive(Debug, Serialize, ToSchema)]
@@ -156,4 +157,10 @@ fn check_locale(text: &str, faults: &mut Violations) -> Option<Locale> {
 
 fn no_such(id: WebhookId) -> ApiError {
     ApiError::NotFound(format!("no webhook has the id {id}"))
+}
+
+/// The webhook's address and secrets, in clear.
+async fn stored_target(repository: &Repository, id: WebhookId) -> Result<Target> {
+    let (kind, stored) = repository.webhook_target(id).await?.ok_or_else(|| no_such(id))?;
+    Target::from_json(kind, &stored).map_err(|error| ApiError::Internal(Arc::new(error)))
 }

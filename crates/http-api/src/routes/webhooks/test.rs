@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::no_such;
+use super::{no_such, stored_target};
 use crate::path::Id;
-use crate::problem::{ApiError, Result};
+use crate::problem::Result;
 use crate::state::State;
 
 /// What came of the test.
@@ -49,9 +49,7 @@ pub(crate) async fn handler(state: web::Data<State>, id: Id<WebhookId>) -> Resul
 async fn attempt(state: &State, id: WebhookId) -> Result<Attempt> {
     let repository: &Repository = &state.repository;
     let webhook = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
-    let stored = repository.webhook_target(id).await?.ok_or_else(|| no_such(id))?;
-    let target = Target::from_json(webhook.webhook_type, &stored)
-        .map_err(|error| ApiError::Internal(std::sync::Arc::new(error)))?;
+    let target = stored_target(repository, id).await?;
     let event = repository.event_record(test_event(webhook.locale)).await?;
     let attempt = send(state, &target, &event, webhook.locale).await;
     repository.webhook_log_test(id, &event, &attempt).await?;

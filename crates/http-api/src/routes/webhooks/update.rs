@@ -2,15 +2,15 @@
 
 use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
-use kos_model::{EventFilter, Violations, WebhookId, WebhookType};
+use kos_model::{EventFilter, Violations, WebhookId};
 use kos_repository::WebhookChange;
-use kos_webhooks::Platforms;
+use kos_webhooks::{Platforms, Target};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::create::take_all;
-use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name, no_such};
+use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name, no_such, stored_target};
 use crate::body::Body;
 use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
@@ -67,9 +67,8 @@ pub(crate) async fn handler(
     let (repository, engine) = (state.repository.clone(), state.engine.clone());
     let record = state
         .run(async move {
-            let present = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
-            let stored = repository.webhook_target(id).await?.ok_or_else(|| no_such(id))?;
-            let change = check(body.0, present.webhook_type, &stored, engine.sender().platforms())?;
+            let present = stored_target(&repository, id).await?;
+            let change = check(body.0, &present, engine.sender().platforms())?;
             let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
             engine.wake();
             Ok(changed)
@@ -80,8 +79,7 @@ pub(crate) async fn handler(
 
 fn check(
     body: UpdateWebhook,
-    kind: WebhookType,
-    stored: &Value,
+    present: &Target,
     platforms: &Platforms,
 ) -> std::result::Result<WebhookChange, Violations> {
     let mut faults = Violations::new();
@@ -95,7 +93,7 @@ fn check(
     let target = if address.is_empty() {
         None
     } else {
-        take_all(&mut faults, address.draft().check_over(kind, stored, platforms))
+        take_all(&mut faults, address.draft().over(present).check(present.webhook_type(), platforms))
     };
     let events = body.events.and_then(|texts| faults.take(EventFilter::parse_all(&texts)));
     let name = body.name.map(|name| check_name(&name, &mut faults));

@@ -1,0 +1,229 @@
+use std::net::Ipv6Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use reqwest::dns::Resolve;
+
+use super::address::permits;
+use super::*;
+
+fn guard(allow: &[&str]) -> Guard {
+    let allow = allow.iter().map(|net| net.parse().unwrap()).collect();
+    Guard::new(EgressPolicy { allow, ..EgressPolicy::default() }, Duration::from_secs(1)).unwrap()
+}
+
+fn judged(guard: &Guard, url: &str) -> Result<Reach, String> {
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    guard.judge(&url).map_err(|blocked| blocked.to_string())
+}
+
+/// All that has ever been used to talk a server into calling itself.
+const FORBIDDEN: &[&str] = &[
+    "https://127.0.0.1/",
+    "https://127.1/",
+    "https://127.0.1/",
+    "https://2130706433/",
+    "https://0177.0.0.1/",
+    "https://0x7f.1/",
+    "https://0x7f000001/",
+    "https://017700000001/",
+    "https://127.0.0.1:8443/",
+    "https://①②⑦.⓪.⓪.①/",
+    "https://127。0。0。1/",
+    "https://%31%32%37.0.0.1/",
+    "https://0/",
+    "https://0.0.0.0/",
+    "https://0.1.2.3/",
+    "https://10.0.0.1/",
+    "https://100.64.0.1/",
+    "https://100.127.255.255/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://169。254。169。254/",
+    "https://2852039166/",
+    "https://0xa9fea9fe/",
+    "https://0251.0376.0251.0376/",
+    "https://169.254.43518/",
+    "https://172.16.0.1/",
+    "https://172.31.255.255/",
+    "https://192.0.0.192/",
+    "https://192.0.2.1/",
+    "https://192.88.99.1/",
+    "https://192.168.0.1/",
+    "https://198.18.0.1/",
+    "https://198.19.255.255/",
+    "https://198.51.100.1/",
+    "https://203.0.113.1/",
+    "https://224.0.0.1/",
+    "https://239.255.255.255/",
+    "https://240.0.0.1/",
+    "https://255.255.255.255/",
+    "https://168.63.129.16/",
+    "https://[::]/",
+    "https://[::1]/",
+    "https://[::127.0.0.1]/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://[::ffff:a9fe:a9fe]/",
+    "https://[::ffff:0:127.0.0.1]/",
+    "https://[0:0:0:0:0:ffff:10.0.0.1]/",
+    "https://[64:ff9b::127.0.0.1]/",
+    "https://[64:ff9b::a9fe:a9fe]/",
+    "https://[64:ff9b:1::7f00:1]/",
+    "https://[100::1]/",
+    "https://[100:0:0:1::1]/",
+    "https://[2001::1]/",
+    "https://[2001:10::1]/",
+    "https://[2001:db8::1]/",
+    "https://[2002:7f00:1::]/",
+    "https://[2002:a9fe:a9fe::]/",
+    "https://[3fff::1]/",
+    "https://[5f00::1]/",
+    "https://[fc00::1]/",
+    "https://[fd00:ec2::254]/",
+    "https://[fe80::1]/",
+    "https://[fec0::1]/",
+    "https://[ff02::1]/",
+    "https://[2606:4700::5efe:7f00:1]/",
+    "https://[2606:4700::200:5efe:7f00:1]/",
+    "https://[fe80::1%25eth0]/",
+    "https://user@example.com/",
+    "https://user:pass@example.com/",
+    "https://:pass@example.com/",
+    "https://example.com@127.0.0.1/",
+    "https://example.com:0/",
+    "https://example.com:22/",
+    "https://example.com:80/",
+    "https://example.com:6379/",
+    "https://example.com./",
+    "https://localhost./",
+    "https://example.com/#fragment",
+    "https://8.8.8.8:25/",
+    "http://example.com/",
+    "http://8.8.8.8/",
+    "http://127.0.0.1:443/",
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "data:text/plain,x",
+    "unix:/var/run/docker.sock",
+    "https://exa%00mple.com/",
+    "https://",
+    "https:///",
+    "//example.com/",
+];
+
+#[test]
+fn no_known_trick_gets_through() {
+    let guard = guard(&[]);
+    for url in FORBIDDEN {
+        let verdict = judged(&guard, url);
+        assert!(verdict.is_err(), "{url}: {verdict:?}");
+        let told = verdict.unwrap_err();
+        assert!(!told.contains("127.") && !told.contains("169."), "{told}");
+    }
+}
+
+#[test]
+fn public_destinations_are_called_by_https_on_two_ports() {
+    let guard = guard(&[]);
+    for url in [
+        "https://example.com/hook?x=1",
+        "https://example.com:8443/",
+        "https://8.8.8.8/",
+        "https://пример.рф/",
+        "https://[2606:4700::1111]/",
+        "https://[64:ff9b::808:808]/",
+        "https://[::ffff:8.8.8.8]/",
+    ] {
+        assert_eq!(judged(&guard, url), Ok(Reach::Public), "{url}");
+    }
+}
+
+#[test]
+fn what_the_operator_allows_is_called_by_any_scheme_on_any_port_and_nothing_else_is() {
+    let guard = guard(&["127.0.0.0/8", "fd00::/8"]);
+    for url in ["http://127.0.0.1:9000/", "https://127.0.0.1:1/", "http://[fd00::1]/", "http://[::ffff:127.0.0.1]/", "http://receiver:9000/"] {
+        assert_eq!(judged(&guard, url), Ok(Reach::Inside), "{url}");
+    }
+    assert_eq!(judged(&guard, "https://127.0.0.1/"), Ok(Reach::Public));
+    for url in ["http://10.0.0.1/", "https://10.0.0.1/", "http://8.8.8.8/", "https://8.8.8.8:9000/", "http://127.0.0.1:0/", "http://u@127.0.0.1/"] {
+        assert!(judged(&guard, url).is_err(), "{url}");
+    }
+}
+
+fn vetted(reach: Reach, allow: &[&str], answers: &'static [&'static [&'static str]]) -> Vetted {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let resolver = Resolver::new(move |_host| {
+        let turn = asked.fetch_add(1, Ordering::SeqCst);
+        let answer = answers[turn].iter().map(|ip| ip.parse().unwrap()).collect();
+        async move { Ok(answer) }
+    });
+    Vetted { resolver, allow: allow.iter().map(|net| net.parse().unwrap()).collect(), reach }
+}
+
+async fn dialled(vetted: &Vetted) -> Result<Vec<String>, String> {
+    let found = vetted.resolve("rebind.example".parse().unwrap()).await.map_err(|error| error.to_string())?;
+    Ok(found.map(|address| address.ip().to_string()).collect())
+}
+
+#[tokio::test]
+async fn a_name_that_turns_private_is_refused_the_moment_it_does() {
+    let vetted = vetted(Reach::Public, &[], &[&["8.8.8.8"], &["127.0.0.1"], &["8.8.8.8", "2606:4700::1111"]]);
+    assert_eq!(dialled(&vetted).await, Ok(vec!["8.8.8.8".to_owned()]));
+    assert_eq!(dialled(&vetted).await, Err(NOT_PUBLIC.to_string()));
+    assert_eq!(dialled(&vetted).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn one_forbidden_address_spoils_the_whole_answer_and_an_empty_one_is_none() {
+    let vetted = vetted(Reach::Public, &[], &[&["8.8.8.8", "10.0.0.1"], &["8.8.8.8", "::1"], &[]]);
+    assert_eq!(dialled(&vetted).await, Err(NOT_PUBLIC.to_string()));
+    assert_eq!(dialled(&vetted).await, Err(NOT_PUBLIC.to_string()));
+    assert_eq!(dialled(&vetted).await, Err("the name has no address".to_owned()));
+}
+
+#[tokio::test]
+async fn by_http_a_name_may_only_lead_inside() {
+    let vetted = vetted(Reach::Inside, &["10.0.0.0/8"], &[&["10.1.2.3"], &["8.8.8.8"], &["10.1.2.3", "8.8.8.8"]]);
+    assert_eq!(dialled(&vetted).await, Ok(vec!["10.1.2.3".to_owned()]));
+    assert!(dialled(&vetted).await.is_err());
+    assert!(dialled(&vetted).await.is_err());
+}
+
+/// The same rules, told a second time in another way.
+fn is_special(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || ip.is_broadcast()
+        || matches!((a, b, c), (0 | 224.., _, _) | (100, 64..=127, _) | (192, 0, 0) | (192, 88, 99) | (198, 18 | 19, _))
+        || ip == Ipv4Addr::new(168, 63, 129, 16)
+}
+
+use std::net::Ipv4Addr;
+
+proptest! {
+    #[test]
+    fn every_ipv4_address_is_judged_alike_in_all_its_clothes(bits in prop_oneof![
+        any::<u32>(),
+        (prop::sample::select(vec![0u32, 0x0a00_0000, 0x6440_0000, 0x7f00_0000, 0xa9fe_0000, 0xac10_0000, 0xc000_0000, 0xc000_0200,
+            0xc058_6300, 0xc0a8_0000, 0xc612_0000, 0xc633_6400, 0xcb00_7100, 0xe000_0000, 0xa83f_8110]), any::<u32>(), 8u32..32)
+            .prop_map(|(net, host, shift)| net ^ (host.checked_shr(shift).unwrap_or(0))),
+    ]) {
+        let ip = Ipv4Addr::from(bits);
+        let public = !is_special(ip);
+        let mapped = ip.to_ipv6_mapped();
+        let nat64 = Ipv6Addr::from((0x0064_ff9b_u128 << 96) | u128::from(bits));
+        for ip in [IpAddr::V4(ip), IpAddr::V6(mapped), IpAddr::V6(nat64)] {
+            prop_assert_eq!(permits(&[], Reach::Public, ip), public, "{}", ip);
+            prop_assert!(!permits(&[], Reach::Inside, ip));
+            prop_assert!(permits(&["0.0.0.0/0".parse().unwrap()], Reach::Inside, ip));
+        }
+    }
+
+    #[test]
+    fn no_ipv6_address_outside_the_public_block_is_called(bits in any::<u128>()) {
+        let ip = Ipv6Addr::from(bits);
+        let first = ip.segments()[0];
+        if permits(&[], Reach::Public, IpAddr::V6(ip)) {
+            prop_assert!((0x2000..=0x3fff).contains(&first) && first != 0x2002, "{ip}");
+        }
+    }
+}

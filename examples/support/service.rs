@@ -1,0 +1,154 @@
+//! An `api-server` process of the demo's own, on a database that goes with it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use url::Url;
+
+const KEY: &str = "the-demo-and-nobody-else";
+
+/// The running service; stop it with [`Service::stop`].
+pub struct Service {
+    /// Its address.
+    pub address: String,
+    client: Client,
+    process: Child,
+    data: tempfile::TempDir,
+}
+
+/// Speaks to the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: String,
+}
+
+impl Service {
+    /// Starts the service with every platform's address turned to `platforms`.
+    ///
+    /// # Errors
+    /// It is not built, or does not start.
+    pub async fn start(platforms: &Url) -> anyhow::Result<Self> {
+        let program = program()?;
+        let data = tempfile::Builder::new().prefix("knowledge-os-demo-").tempdir()?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = format!("http://127.0.0.1:{port}");
+        let process = Command::new(&program)
+            .env("BIND_ADDR", format!("127.0.0.1:{port}"))
+            .env("DATA_DIR", data.path())
+            .env("API_KEY", KEY)
+            .env("EGRESS_ALLOW", "127.0.0.0/8")
+            .env("SLACK_API_URL", platforms.as_str())
+            .env("DISCORD_API_URL", platforms.as_str())
+            .env("TELEGRAM_API_URL", platforms.as_str())
+            .env("LOG", "warn")
+            .env_remove("DATABASE_URL")
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let client = Client { http: http()?, address: address.clone() };
+        let mut service = Self { address, client, process, data };
+        service.until_ready().await?;
+        Ok(service)
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let since = Instant::now();
+        while self.client.http.get(format!("{}/readyz", self.address)).send().await.is_err() {
+            if let Some(status) = self.process.try_wait()? {
+                anyhow::bail!("api-server ended with {status}");
+            }
+            anyhow::ensure!(since.elapsed() < Duration::from_secs(60), "api-server does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Speaks to the service from another task.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// As [`Client::post`].
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.client.post(path, body).await
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.client.call(Method::GET, path, None).await
+    }
+
+    /// Waits until the last outcome is written down, 30 s at the most.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        let since = Instant::now();
+        while self.get("/stats").await?["deliveries"]["waiting"] != 0 && since.elapsed() < Duration::from_secs(30) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the service and removes its data.
+    ///
+    /// # Errors
+    /// It has ended by itself, or its data cannot be removed.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.process.id().context("api-server has ended")?;
+        Command::new("kill").arg(id.to_string()).status().await?;
+        self.process.wait().await?;
+        self.data.close().context("the demo's data could not be removed")
+    }
+}
+
+impl Client {
+    /// Writes.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut request = self.http.request(method, format!("{}{path}", self.address)).header("X-API-Key", KEY);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let answer: Value = response.json().await?;
+        anyhow::ensure!(status.is_success(), "{path} answered {status}: {answer}");
+        Ok(answer)
+    }
+}
+
+/// The server that was built beside this program.
+fn program() -> anyhow::Result<PathBuf> {
+    let here = PathBuf::from("/proc/self/exe").read_link()?;
+    let folder = here.parent().and_then(|examples| examples.parent()).context("this program lies nowhere")?;
+    let program = folder.join("api-server");
+    anyhow::ensure!(program.exists(), "{} is not built: cargo build --release --bin api-server", program.display());
+    Ok(program)
+}
+
+/// Reqwest wants a TLS provider named, although the demo speaks plain HTTP to loopback alone.
+fn http() -> anyhow::Result<reqwest::Client> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().no_proxy().build()?)
+}
