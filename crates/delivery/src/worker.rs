@@ -61,7 +61,7 @@ impl Shared {
             Ok(target) => target,
             Err(reason) => return fault(reason),
         };
-        let id = claimed.id.to_string();
+        let id = Message::id_of(claimed.event.id, claimed.recipient.webhook_id);
         let message = Message {
             event: &claimed.event,
             locale: claimed.recipient.locale,

@@ -1,6 +1,6 @@
 //! Who may call: whoever presents the API key, in `X-API-Key` or as a bearer token.
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::middleware::Next;
@@ -15,11 +15,16 @@ const KEY_HEADER: &str = "x-api-key";
 pub(crate) async fn guarded(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let admitted = request.app_data::<web::Data<State>>().is_some_and(|state| {
         presented(request.headers()).is_some_and(|key| state.api_key.admits(key))
     });
-    if admitted { next.call(request).await } else { Err(refusal(request.headers()).into()) }
+    if admitted {
+        Ok(next.call(request).await?.map_into_left_body())
+    } else {
+        let refusal = refusal(request.headers());
+        Ok(request.error_response(refusal).map_into_right_body())
+    }
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {

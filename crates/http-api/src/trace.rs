@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpRequest};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -14,34 +14,26 @@ use crate::problem::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Names a request in the log and in its answer.
-#[derive(Clone)]
-struct RequestId(String);
-
-/// Wraps every request.
+/// Wraps every request. The request itself must not be cloned here: routing wants it for itself.
 pub(crate) async fn traced(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let started = Instant::now();
     let id = request_id(request.request());
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let http = request.request().clone();
     let span = tracing::info_span!("request", id = %id);
-    let answered = next.call(request).instrument(span.clone()).await;
+    let response = next.call(request).instrument(span.clone()).await?;
     let _entered = span.enter();
-    let mut response = match answered {
-        Ok(response) => match response.response().error().map(as_api_error) {
-            Some(error) => told(&http, &id, &error),
-            None => response.map_into_left_body(),
-        },
-        Err(error) => told(&http, &id, &as_api_error(&error)),
+    let mut response = match response.response().error().map(as_api_error) {
+        Some(error) => told(response.into_parts().0, &id, &error),
+        None => response.map_into_left_body(),
     };
+    let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        headers.insert(REQUEST_ID, value);
     }
-    response.headers_mut().insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
-    log(&http, &response, started);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    log(&response, started);
     Ok(response)
 }
 
@@ -66,7 +58,7 @@ fn as_api_error(error: &Error) -> ApiError {
     })
 }
 
-fn told<B>(request: &HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<EitherBody<B>> {
+fn told<B>(request: HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<EitherBody<B>> {
     if let Some(cause) = error.cause() {
         let mut text = cause.to_string();
         let mut source = cause.source();
@@ -80,11 +72,12 @@ fn told<B>(request: &HttpRequest, id: &str, error: &ApiError) -> ServiceResponse
         }
     }
     let response = error.response(request.path(), id);
-    ServiceResponse::new(request.clone(), response).map_into_right_body()
+    ServiceResponse::new(request, response).map_into_right_body()
 }
 
 /// One line a request; the query string stays out, people put secrets there.
-fn log<B>(request: &HttpRequest, response: &ServiceResponse<B>, started: Instant) {
+fn log<B>(response: &ServiceResponse<B>, started: Instant) {
+    let request = response.request();
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());

@@ -6,7 +6,7 @@
 
 mod database;
 mod delivery;
-// pub mod embedded;
+pub mod embedded;
 mod error;
 mod event;
 mod knowledge;

@@ -21,13 +21,8 @@ pub(crate) enum Form {
     Plain,
 }
 
-/// A request, ready to go.
-pub(crate) struct Request {
-    pub(crate) url: Url,
-    pub(crate) headers: Vec<(HeaderName, String)>,
-    /// Texts that may not show up in a log or an answer of ours, beside the URL itself.
-    pub(crate) secrets: Vec<String>,
-}
+/// Headers beside those of every request.
+pub(crate) type Headers = Vec<(HeaderName, String)>;
 
 /// Why a request cannot be made; the fault is ours, not the receiver's.
 #[derive(Debug)]
@@ -63,8 +58,16 @@ pub(crate) trait Channel: Sync {
     /// The bytes to send.
     fn body(&self, message: &Message<'_>, form: Form) -> Result<Vec<u8>, Unsendable>;
 
-    /// Where and how to send `body`.
-    fn request(&self, platforms: &Platforms, message: &Message<'_>, body: &[u8]) -> Result<Request, Unsendable>;
+    /// The headers that go with `body`, which is sent as it is.
+    fn headers(&self, _message: &Message<'_>, _body: &[u8]) -> Result<Headers, Unsendable> {
+        Ok(Vec::new())
+    }
+
+    /// Where to send it.
+    fn url(&self, platforms: &Platforms) -> Result<Url, Unsendable>;
+
+    /// Texts that may not show up in a log or an answer of ours, beside the whole URL.
+    fn secrets(&self, platforms: &Platforms) -> Vec<String>;
 
     fn classify(&self, answer: &Answer) -> Verdict;
 

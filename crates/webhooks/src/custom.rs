@@ -3,22 +3,20 @@
 
 use chrono::SecondsFormat;
 use kos_model::{Outcome, Violation, Violations, WebhookType};
-use reqwest::header::{HeaderName, USER_AGENT};
+use reqwest::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::channel::{Channel, Form, Request, Unsendable, Verdict, to_bytes};
+use crate::channel::{Channel, Form, Headers, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::message::Message;
 use crate::platforms::Platforms;
 use crate::signature::{self, Secret};
 use crate::target::Target;
-
-const AGENT: &str = concat!("KnowledgeOS-Webhooks/", env!("CARGO_PKG_VERSION"));
 
 /// An endpoint and the secrets its messages are signed with, the newest first.
 #[derive(Clone)]
@@ -59,7 +57,7 @@ impl CustomTarget {
         })
     }
 
-    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+    fn signers(&self) -> impl Iterator<Item = &Secret> {
         [&self.secret].into_iter().chain(&self.previous)
     }
 }
@@ -67,22 +65,22 @@ impl CustomTarget {
 fn secret_field(text: Option<&str>) -> Result<Secret, Violation> {
     match text {
         None => Ok(Secret::generate()),
-        Some(text) => {
-            text.trim().parse().map_err(|error: signature::InvalidSecret| {
-                Violation::new("/secret", "invalid_secret", error.to_string())
-            })
-        }
+        Some(text) => text
+            .trim()
+            .parse()
+            .map_err(|error: signature::InvalidSecret| Violation::new("/secret", "invalid_secret", error.to_string())),
     }
 }
 
-/// What of a URL may be a credential: its query and its longer path segments, each and together.
+/// What of a URL may be a credential: its path and its query, and the longer parts of either.
 fn parts_worth_hiding(url: &Url) -> Vec<String> {
     const LONG: usize = 12;
-    let query = url.query().map(str::to_owned);
-    let whole = url.query().map(|query| format!("{}?{query}", url.path()));
-    let segments = url.path_segments().into_iter().flatten().filter(|segment| segment.len() >= LONG).map(str::to_owned);
-    let values = url.query_pairs().map(|(_, value)| value.into_owned());
-    whole.into_iter().chain(query).chain(segments).chain(values).collect()
+    let mut parts = vec![url.path().to_owned()];
+    parts.extend(url.query().map(|query| format!("{}?{query}", url.path())));
+    parts.extend(url.query().map(str::to_owned));
+    parts.extend(url.path_segments().into_iter().flatten().filter(|part| part.len() >= LONG).map(str::to_owned));
+    parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+    parts
 }
 
 impl Channel for CustomTarget {
@@ -111,26 +109,30 @@ impl Channel for CustomTarget {
         })
     }
 
-    fn request(&self, _platforms: &Platforms, message: &Message<'_>, body: &[u8]) -> Result<Request, Unsendable> {
+    fn headers(&self, message: &Message<'_>, body: &[u8]) -> Result<Headers, Unsendable> {
         if message.id.is_empty() || !message.id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.') {
             return Err(Unsendable("the message's id must be visible ASCII without a dot".to_owned()));
         }
         let timestamp = message.sent_at.timestamp();
-        let headers = vec![
-            (USER_AGENT, AGENT.to_owned()),
+        let signatures = signature::sign(self.signers(), message.id, timestamp, body);
+        Ok(vec![
             (HeaderName::from_static(signature::ID), message.id.to_owned()),
             (HeaderName::from_static(signature::TIMESTAMP), timestamp.to_string()),
-            (
-                HeaderName::from_static(signature::SIGNATURE),
-                signature::sign(self.secrets(), message.id, timestamp, body),
-            ),
-        ];
+            (HeaderName::from_static(signature::SIGNATURE), signatures),
+        ])
+    }
+
+    fn url(&self, _platforms: &Platforms) -> Result<Url, Unsendable> {
+        Ok(self.url.clone())
+    }
+
+    fn secrets(&self, _platforms: &Platforms) -> Vec<String> {
         let mut secrets = parts_worth_hiding(&self.url);
-        for secret in self.secrets() {
+        for secret in self.signers() {
             let whole = secret.reveal();
             secrets.extend(whole.expose_secret().strip_prefix("whsec_").map(str::to_owned));
         }
-        Ok(Request { url: self.url.clone(), headers, secrets })
+        secrets
     }
 
     /// A receiver's 400 or 404 is often a deploy in progress: only 410 is final.
@@ -140,7 +142,10 @@ impl Channel for CustomTarget {
         }
         let status = answer.status_text();
         if answer.status == 410 {
-            return Verdict::failed(Outcome::Gone, format!("the endpoint answered {status}: it wants no more messages"));
+            return Verdict::failed(
+                Outcome::Gone,
+                format!("the endpoint answered {status}: it wants no more messages"),
+            );
         }
         let outcome = Outcome::Retry { after: answer.retry_after };
         Verdict::failed(outcome, format!("the endpoint answered {status} instead of 2xx"))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::answer::{self, Answer};
-use crate::channel::{Channel, Form, Request, Unsendable, Verdict, to_bytes};
+use crate::channel::{Channel, Form, Headers, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::fit::fit;
@@ -115,8 +115,16 @@ fn thread(url: &Url) -> Result<Option<String>, Violation> {
         match key.as_ref() {
             "wait" => {}
             "thread_id" if is_snowflake(&value) => thread = Some(value.into_owned()),
-            "thread_id" => return Err(Violation::new("/url", "invalid_url", "thread_id is a number of 17 to 20 digits")),
-            _ => return Err(Violation::new("/url", "invalid_url", "the URL's query may hold thread_id and nothing else")),
+            "thread_id" => {
+                return Err(Violation::new("/url", "invalid_url", "thread_id is a number of 17 to 20 digits"));
+            }
+            _ => {
+                return Err(Violation::new(
+                    "/url",
+                    "invalid_url",
+                    "the URL's query may hold thread_id and nothing else",
+                ));
+            }
         }
     }
     Ok(thread)
@@ -164,7 +172,11 @@ impl Channel for DiscordTarget {
         }))
     }
 
-    fn request(&self, platforms: &Platforms, _message: &Message<'_>, _body: &[u8]) -> Result<Request, Unsendable> {
+    fn headers(&self, _message: &Message<'_>, _body: &[u8]) -> Result<Headers, Unsendable> {
+        Ok(vec![(USER_AGENT, AGENT.to_owned())])
+    }
+
+    fn url(&self, platforms: &Platforms) -> Result<Url, Unsendable> {
         let broken = |error: url::ParseError| Unsendable(format!("the stored Discord URL is broken: {error}"));
         let origin = Url::parse(ORIGIN).map_err(broken)?;
         let mut url = under(platforms.discord_api_url.as_ref().unwrap_or(&origin), &self.path());
@@ -173,8 +185,11 @@ impl Channel for DiscordTarget {
         if let Some(thread) = &self.thread_id {
             url.query_pairs_mut().append_pair("thread_id", thread);
         }
-        let secrets = vec![self.path(), self.token.expose_secret().to_owned()];
-        Ok(Request { url, headers: vec![(USER_AGENT, AGENT.to_owned())], secrets })
+        Ok(url)
+    }
+
+    fn secrets(&self, _platforms: &Platforms) -> Vec<String> {
+        vec![self.path(), self.token.expose_secret().to_owned()]
     }
 
     fn classify(&self, answer: &Answer) -> Verdict {
@@ -202,7 +217,9 @@ fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, 
         (429, _) => (retry(asked), "too many messages"),
         (_, Some(10_015)) => (Outcome::Gone, "the webhook was deleted; make a new one in Discord"),
         (_, Some(10_003)) => (Outcome::Gone, "the thread or channel no longer exists"),
-        (_, Some(220_001..=220_004)) => (Outcome::Gone, "the channel is a forum and the webhook names no fitting thread"),
+        (_, Some(220_001..=220_004)) => {
+            (Outcome::Gone, "the channel is a forum and the webhook names no fitting thread")
+        }
         (_, Some(50_083 | 160_005)) => (Outcome::Gone, "the thread is archived or locked"),
         (_, Some(50_027)) => (Outcome::Unauthorized, "the webhook's token is wrong or was reset"),
         (_, Some(50_001 | 50_013)) => (Outcome::Unauthorized, "the webhook may not write there"),

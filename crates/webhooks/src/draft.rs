@@ -81,14 +81,14 @@ impl TargetDraft {
             }
             #[cfg(feature = "custom")]
             WebhookType::Custom => crate::custom::CustomTarget::check(self, faults).map(Target::Custom),
-            #[cfg(not(all(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")))]
-            #[expect(clippy::wildcard_enum_match_arm, reason = "stands for whichever platforms are switched off")]
-            _ => {
-                let _ = platforms;
-                let detail = format!("this program was built without {kind}");
-                faults.push(Violation::new("/webhook_type", "unsupported", detail));
-                None
-            }
+            #[cfg(not(feature = "slack"))]
+            WebhookType::Slack => switched_off(kind, platforms, faults),
+            #[cfg(not(feature = "discord"))]
+            WebhookType::Discord => switched_off(kind, platforms, faults),
+            #[cfg(not(feature = "telegram"))]
+            WebhookType::Telegram => switched_off(kind, platforms, faults),
+            #[cfg(not(feature = "custom"))]
+            WebhookType::Custom => switched_off(kind, platforms, faults),
         }
     }
 
@@ -109,6 +109,12 @@ impl TargetDraft {
             }
         }
     }
+}
+
+#[cfg(not(all(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")))]
+fn switched_off(kind: WebhookType, _platforms: &Platforms, faults: &mut Violations) -> Option<Target> {
+    faults.push(Violation::new("/webhook_type", "unsupported", format!("this program was built without {kind}")));
+    None
 }
 
 /// The draft's URL, in the one form that is stored and dialled.

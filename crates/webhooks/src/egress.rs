@@ -19,7 +19,7 @@ use reqwest::{Client, Response, redirect};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::{Host, Url};
 
-use crate::channel::Request;
+use crate::channel::Headers;
 use crate::draft::trick;
 use crate::error::Error;
 
@@ -132,14 +132,14 @@ impl Guard {
     }
 
     /// Sends the request; the answer's body is still to be read.
-    pub(crate) async fn post(&self, request: Request, body: Vec<u8>) -> Result<Response, NoAnswer> {
-        let reach = self.judge(&request.url).map_err(NoAnswer::Blocked)?;
+    pub(crate) async fn post(&self, url: Url, headers: Headers, body: Vec<u8>) -> Result<Response, NoAnswer> {
+        let reach = self.judge(&url).map_err(NoAnswer::Blocked)?;
         let client = match reach {
             Reach::Public => &self.public,
             Reach::Inside => &self.inside,
         };
-        let mut call = client.post(request.url).body(body);
-        for (name, value) in request.headers {
+        let mut call = client.post(url).body(body);
+        for (name, value) in headers {
             call = call.header(name, value);
         }
         let response = call.send().await.map_err(|error| NoAnswer::Fault(error.without_url()))?;

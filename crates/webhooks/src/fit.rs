@@ -27,11 +27,11 @@ pub(crate) fn fit(raw: &str, budget: usize, escape: impl Fn(&str) -> String) -> 
         }
     }
     let fits = |prefix: &str| units(&escape(prefix)) + units(ELLIPSIS) <= budget;
-    let by_grapheme = longest(near, near.grapheme_indices(true).map(|(index, _)| index), fits);
+    let graphemes = raw.grapheme_indices(true).map(|(index, _)| index).take_while(|index| *index <= near.len());
     // A single grapheme can be longer than any limit: then it is cut after all.
-    let cut = match by_grapheme {
-        "" => longest(near, near.char_indices().map(|(index, _)| index), fits),
-        some => at_word_end(some, near),
+    let cut = match longest(raw, graphemes, fits) {
+        "" => longest(raw, near.char_indices().map(|(index, _)| index), fits),
+        some => at_word_end(some, raw),
     };
     let mut text = escape(cut.trim_end());
     text.push_str(ELLIPSIS);
@@ -52,7 +52,7 @@ fn prefix_of_units(text: &str, budget: usize) -> &str {
 /// The longest of the prefixes of `text` that end at `ends` and fit; shorter ones always fit when a
 /// longer one does.
 fn longest(text: &str, ends: impl Iterator<Item = usize>, fits: impl Fn(&str) -> bool) -> &str {
-    let prefixes: Vec<&str> = ends.chain([text.len()]).filter_map(|end| text.get(..end)).collect();
+    let prefixes: Vec<&str> = ends.filter_map(|end| text.get(..end)).collect();
     let count = prefixes.partition_point(|prefix| fits(prefix));
     count.checked_sub(1).and_then(|last| prefixes.get(last)).copied().unwrap_or_default()
 }

@@ -11,7 +11,7 @@ pub mod custom;
 #[cfg(feature = "discord")]
 pub mod discord;
 mod draft;
-pub mod egress;
+mod egress;
 mod error;
 #[cfg(any(feature = "slack", feature = "discord", feature = "telegram"))]
 mod fit;
@@ -20,12 +20,12 @@ mod manager;
 mod message;
 mod platforms;
 mod redact;
+#[cfg(test)]
+mod sample;
 mod sender;
 pub mod signature;
 #[cfg(feature = "slack")]
 pub mod slack;
-#[cfg(test)]
-mod sample;
 mod target;
 #[cfg(feature = "telegram")]
 pub mod telegram;

@@ -159,7 +159,9 @@ mod tests {
 
     #[test]
     fn a_payload_with_nothing_to_read_says_so() {
-        for payload in [json!({}), json!([1]), json!(null), json!({"a": {"b": 1}}), json!({"message": " \u{200B}\u{0} "})] {
+        for payload in
+            [json!({}), json!([1]), json!(null), json!({"a": {"b": 1}}), json!({"message": " \u{200B}\u{0} "})]
+        {
             assert_eq!(told("test", payload.clone(), Locale::En), "🔔 Test message\nNo further details.", "{payload}");
         }
         assert_eq!(told("test", json!({}), Locale::Ru), "🔔 Проверочное сообщение\nБез подробностей.");

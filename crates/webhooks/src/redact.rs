@@ -30,7 +30,8 @@ pub(crate) fn tail(secret: &str) -> String {
 }
 
 fn without(mut text: String, secrets: &[String]) -> String {
-    let mut spellings: Vec<String> = secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(spellings).collect();
+    let mut spellings: Vec<String> =
+        secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(spellings).collect();
     // A long secret first: a part of it, replaced before, would leave the rest standing.
     spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
     for spelling in spellings {
@@ -63,7 +64,9 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_every_spelling() {
         let secrets = ["/services/T0/B0/s3cr3t".to_owned()];
-        for echo in ["no /services/T0/B0/s3cr3t!", "no \\/services\\/T0\\/B0\\/s3cr3t!", "no %2Fservices%2FT0%2FB0%2Fs3cr3t!"] {
+        for echo in
+            ["no /services/T0/B0/s3cr3t!", "no \\/services\\/T0\\/B0\\/s3cr3t!", "no %2Fservices%2FT0%2FB0%2Fs3cr3t!"]
+        {
             assert_eq!(readable(echo, &secrets, 100), "no [redacted]!");
         }
         assert_eq!(readable("no /services/T0/B\u{0}0/s3cr3t!", &secrets, 100), "no [redacted]!");

@@ -81,19 +81,76 @@ pub(crate) fn check_classes(channel: &dyn Channel, table: &[(u16, &str, Outcome)
 }
 
 const NASTY: &[&str] = &[
-    "&", "&amp;", "&lt;", "<", ">", "\\", "`", "```", "*", "**bold**", "_", "__init__", "~", "~~", "|", "||", "#", "- ",
-    "1. ", "> ", "\n", "\n> ", " ", "\t", "\r\n", "@everyone", "@here", "@user_name", "mail@example.com", "<!channel>",
-    "<!here|here>", "<@123>", "<@U024BE7LH>", "<#C1>", "<!subteam^S1>", "<t:1:R>", "<https://evil.example|click>",
-    "[click](https://evil.example)", "</b>", "<b>", "<a href=\"tg://user?id=1\">x</a>", ":smile:", "{", "}", "\"", "'",
-    "\u{0}", "\u{202E}", "\u{200B}", "\u{200F}", "\u{FEFF}", "e\u{301}", "\u{301}", "🇷🇺", "👨‍👩‍👧‍👦", "😀", "𝔘", "שלום", "مرحبا",
-    "слово", "word", "字",
+    "&",
+    "&amp;",
+    "&lt;",
+    "<",
+    ">",
+    "\\",
+    "`",
+    "```",
+    "*",
+    "**bold**",
+    "_",
+    "__init__",
+    "~",
+    "~~",
+    "|",
+    "||",
+    "#",
+    "- ",
+    "1. ",
+    "> ",
+    "\n",
+    "\n> ",
+    " ",
+    "\t",
+    "\r\n",
+    "@everyone",
+    "@here",
+    "@user_name",
+    "mail@example.com",
+    "<!channel>",
+    "<!here|here>",
+    "<@123>",
+    "<@U024BE7LH>",
+    "<#C1>",
+    "<!subteam^S1>",
+    "<t:1:R>",
+    "<https://evil.example|click>",
+    "[click](https://evil.example)",
+    "</b>",
+    "<b>",
+    "<a href=\"tg://user?id=1\">x</a>",
+    ":smile:",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "\u{0}",
+    "\u{202E}",
+    "\u{200B}",
+    "\u{200F}",
+    "\u{FEFF}",
+    "e\u{301}",
+    "\u{301}",
+    "🇷🇺",
+    "👨‍👩‍👧‍👦",
+    "😀",
+    "𝔘",
+    "שלום",
+    "مرحبا",
+    "слово",
+    "word",
+    "字",
 ];
 
 /// Texts that try to break out: markup, mentions, half escapes, odd characters; short and very long.
 pub(crate) fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![4 => select(NASTY).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
     let mixed = prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat());
-    let long = (select(NASTY), 500usize..6000, mixed.clone()).prop_map(|(piece, times, end)| piece.repeat(times) + &end);
+    let long =
+        (select(NASTY), 500usize..6000, mixed.clone()).prop_map(|(piece, times, end)| piece.repeat(times) + &end);
     let long_mix = (mixed.clone(), 50usize..200).prop_map(|(piece, times)| piece.repeat(times));
     prop_oneof![6 => mixed, 2 => long, 1 => long_mix]
 }

@@ -11,7 +11,7 @@ use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
 use crate::answer::{Answer, retry_after};
-use crate::channel::{Channel, Form, Request, Unsendable, Verdict};
+use crate::channel::{Channel, Form, Unsendable, Verdict};
 use crate::egress::{Blocked, EgressPolicy, Guard, NoAnswer};
 use crate::error::Error;
 use crate::message::Message;
@@ -106,41 +106,34 @@ impl Sender {
     ///
     /// # Errors
     /// The egress policy forbids the URL.
-    pub fn check_destination(&self, target: &Target, message: &Message<'_>) -> Result<(), Violation> {
-        let Ok(request) = target.channel().request(&self.0.platforms, message, b"") else { return Ok(()) };
+    pub fn check_destination(&self, target: &Target) -> Result<(), Violation> {
+        let Ok(url) = target.channel().url(&self.0.platforms) else { return Ok(()) };
         let blocked = |Blocked(why)| Violation::new("/url", "destination_blocked", why);
-        self.0.guard.judge(&request.url).map(|_| ()).map_err(blocked)
+        self.0.guard.judge(&url).map(|_| ()).map_err(blocked)
     }
 
     async fn exchange(&self, channel: &dyn Channel, message: &Message<'_>, form: Form, started: Instant) -> Exchange {
-        let platforms = &self.0.platforms;
-        let made = channel.body(message, form).and_then(|body| {
-            let request = channel.request(platforms, message, &body)?;
-            Ok((request, body))
-        });
-        let (request, body) = match made {
-            Ok(made) => made,
-            Err(Unsendable(why)) => return Exchange::without_answer(Verdict::failed(Outcome::Fault, why)),
+        let mut secrets = channel.secrets(&self.0.platforms);
+        secrets.extend(channel.url(&self.0.platforms).map(String::from));
+        let exchange = match self.call(channel, message, form, started).await {
+            Ok(exchange) => exchange,
+            Err(Unsendable(why)) => Exchange::without_answer(Verdict::failed(Outcome::Fault, why)),
         };
-        let mut secrets = request.secrets.clone();
-        secrets.push(request.url.to_string());
-        let mut exchange = self.call(channel, message, request, body, started).await;
-        exchange.response = exchange.response.map(|text| readable(&text, &secrets, MAX_KEPT));
-        exchange.verdict.error = exchange.verdict.error.map(|text| readable(&text, &secrets, MAX_ERROR));
-        exchange
+        exchange.without(&secrets)
     }
 
     async fn call(
         &self,
         channel: &dyn Channel,
         message: &Message<'_>,
-        request: Request,
-        body: Vec<u8>,
+        form: Form,
         started: Instant,
-    ) -> Exchange {
-        let response = match self.in_time(started, self.0.guard.post(request, body)).await {
-            None => return Exchange::without_answer(self.too_late("no answer")),
-            Some(Err(no_answer)) => return Exchange::without_answer(self.unanswered(&no_answer)),
+    ) -> Result<Exchange, Unsendable> {
+        let body = channel.body(message, form)?;
+        let (url, headers) = (channel.url(&self.0.platforms)?, channel.headers(message, &body)?);
+        let response = match self.in_time(started, self.0.guard.post(url, headers, body)).await {
+            None => return Ok(Exchange::without_answer(self.too_late("no answer"))),
+            Some(Err(no_answer)) => return Ok(Exchange::without_answer(self.unanswered(&no_answer))),
             Some(Ok(response)) => response,
         };
         let status = response.status().as_u16();
@@ -152,11 +145,11 @@ impl Sender {
             Some(Err(error)) => broken(&error.without_url()),
             Some(Ok(())) => {
                 let answer = Answer { status, retry_after, body: read };
-                return Exchange::answered(channel, &answer);
+                return Ok(Exchange::answered(channel, &answer));
             }
         };
         let response = Some(String::from_utf8_lossy(&read).into_owned());
-        Exchange { verdict, status: Some(status), response, wants_plain: false }
+        Ok(Exchange { verdict, status: Some(status), response, wants_plain: false })
     }
 
     /// The future's output, unless the attempt's deadline passes first.
@@ -195,6 +188,13 @@ impl Sender {
 impl Exchange {
     fn without_answer(verdict: Verdict) -> Self {
         Self { verdict, status: None, response: None, wants_plain: false }
+    }
+
+    /// As it may be stored and shown.
+    fn without(mut self, secrets: &[String]) -> Self {
+        self.response = self.response.map(|text| readable(&text, secrets, MAX_KEPT));
+        self.verdict.error = self.verdict.error.map(|text| readable(&text, secrets, MAX_ERROR));
+        self
     }
 
     fn answered(channel: &dyn Channel, answer: &Answer) -> Self {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::channel::{Channel, Form, Request, Unsendable, Verdict, to_bytes};
+use crate::channel::{Channel, Form, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::fit::fit;
@@ -32,7 +32,9 @@ pub struct SlackTarget {
 
 impl SlackTarget {
     pub(crate) fn check(draft: &TargetDraft, platforms: &Platforms, faults: &mut Violations) -> Option<Self> {
-        faults.take(url_field(draft.url.as_deref()).and_then(|url| Self::from_url(&url, platforms.slack_api_url.as_ref())))
+        faults.take(
+            url_field(draft.url.as_deref()).and_then(|url| Self::from_url(&url, platforms.slack_api_url.as_ref())),
+        )
     }
 
     pub(crate) fn from_json(value: &Value) -> Result<Self, InvalidTarget> {
@@ -49,7 +51,9 @@ impl SlackTarget {
             (Some(own), _) => own,
             (None, Some(HOST)) => (HOST, url.path()),
             (None, Some(GOV_HOST)) => (GOV_HOST, url.path()),
-            (None, Some(_) | None) => return fault("a Slack webhook's URL starts with https://hooks.slack.com/services/"),
+            (None, Some(_) | None) => {
+                return fault("a Slack webhook's URL starts with https://hooks.slack.com/services/");
+            }
         };
         if own.is_none() && (url.scheme() != "https" || url.port().is_some()) {
             return fault("a Slack webhook's URL is https, without a port");
@@ -134,15 +138,18 @@ impl Channel for SlackTarget {
         to_bytes(&body)
     }
 
-    fn request(&self, platforms: &Platforms, _message: &Message<'_>, _body: &[u8]) -> Result<Request, Unsendable> {
+    fn url(&self, platforms: &Platforms) -> Result<Url, Unsendable> {
         let path = self.path.expose_secret();
-        let url = match &platforms.slack_api_url {
-            Some(base) => under(base, path),
+        match &platforms.slack_api_url {
+            Some(base) => Ok(under(base, path)),
             None => Url::parse(&format!("https://{}{path}", self.host))
-                .map_err(|error| Unsendable(format!("the stored Slack URL is broken: {error}")))?,
-        };
-        let secrets = vec![path.to_owned(), path.trim_start_matches("/services/").to_owned(), self.token().to_owned()];
-        Ok(Request { url, headers: Vec::new(), secrets })
+                .map_err(|error| Unsendable(format!("the stored Slack URL is broken: {error}"))),
+        }
+    }
+
+    fn secrets(&self, _platforms: &Platforms) -> Vec<String> {
+        let path = self.path.expose_secret();
+        vec![path.to_owned(), path.trim_start_matches("/services/").to_owned(), self.token().to_owned()]
     }
 
     /// Slack has moved its words between statuses before: the word counts, then the status.
@@ -157,10 +164,13 @@ impl Channel for SlackTarget {
         let word = text.trim();
         let retry = Outcome::Retry { after: answer.retry_after };
         let (outcome, meaning) = match word {
-            "invalid_payload" | "invalid_blocks" | "invalid_blocks_format" | "invalid_attachments" | "no_text"
-            | "missing_text_or_fallback_or_attachments" | "too_many_attachments" => {
-                (Outcome::Rejected, "Slack does not accept this message")
-            }
+            "invalid_payload"
+            | "invalid_blocks"
+            | "invalid_blocks_format"
+            | "invalid_attachments"
+            | "no_text"
+            | "missing_text_or_fallback_or_attachments"
+            | "too_many_attachments" => (Outcome::Rejected, "Slack does not accept this message"),
             "user_not_found" | "channel_not_found" => (Outcome::Gone, "the channel or user no longer exists"),
             "channel_is_archived" => (Outcome::Gone, "the channel is archived"),
             "action_prohibited" | "posting_to_general_channel_denied" => {
@@ -174,7 +184,10 @@ impl Channel for SlackTarget {
             _ if answer.is_passing() => (retry, "a passing fault"),
             _ => (Outcome::Rejected, "an answer that is not documented"),
         };
-        let named = if word.len() <= 64 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        let named = if word.len() <= 64
+            && !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
             format!(" `{word}`")
         } else {
             String::new()

@@ -83,12 +83,14 @@ impl Target {
             WebhookType::Telegram => TelegramTarget::from_json(value).map(Self::Telegram),
             #[cfg(feature = "custom")]
             WebhookType::Custom => CustomTarget::from_json(value).map(Self::Custom),
-            #[cfg(not(all(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")))]
-            #[expect(clippy::wildcard_enum_match_arm, reason = "stands for whichever platforms are switched off")]
-            _ => {
-                let _ = value;
-                Err(InvalidTarget::new(kind, "this program was built without that platform"))
-            }
+            #[cfg(not(feature = "slack"))]
+            WebhookType::Slack => switched_off(kind, value),
+            #[cfg(not(feature = "discord"))]
+            WebhookType::Discord => switched_off(kind, value),
+            #[cfg(not(feature = "telegram"))]
+            WebhookType::Telegram => switched_off(kind, value),
+            #[cfg(not(feature = "custom"))]
+            WebhookType::Custom => switched_off(kind, value),
         }
     }
 
@@ -112,6 +114,11 @@ impl Target {
     pub fn secret(&self) -> Option<SecretString> {
         self.channel().secret()
     }
+}
+
+#[cfg(not(all(feature = "slack", feature = "discord", feature = "telegram", feature = "custom")))]
+fn switched_off(kind: WebhookType, _value: &Value) -> Result<Target, InvalidTarget> {
+    Err(InvalidTarget::new(kind, "this program was built without that platform"))
 }
 
 impl fmt::Debug for Target {

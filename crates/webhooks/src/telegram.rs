@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::channel::{Channel, Form, Request, Unsendable, Verdict, to_bytes};
+use crate::channel::{Channel, Form, Unsendable, Verdict, to_bytes};
 use crate::draft::TargetDraft;
 use crate::error::InvalidTarget;
 use crate::fit::{fit, units};
@@ -79,9 +79,9 @@ impl TelegramTarget {
         };
         let token = match value.get("bot_token") {
             None | Some(Value::Null) => None,
-            Some(token) => {
-                Some(token.as_str().filter(|token| is_token(token)).ok_or_else(|| invalid("bot_token is no bot's token"))?)
-            }
+            Some(token) => Some(
+                token.as_str().filter(|token| is_token(token)).ok_or_else(|| invalid("bot_token is no bot's token"))?,
+            ),
         };
         let thread = match value.get("message_thread_id") {
             None | Some(Value::Null) => None,
@@ -93,12 +93,20 @@ impl TelegramTarget {
             thread,
         })
     }
+
+    fn token<'t>(&'t self, platforms: &'t Platforms) -> Option<&'t str> {
+        self.token.as_ref().or(platforms.telegram_bot_token.as_ref()).map(ExposeSecret::expose_secret)
+    }
 }
 
 fn chat_field(text: Option<&str>) -> Result<Chat, Violation> {
     let text = text.unwrap_or_default().trim();
     if text.is_empty() {
-        return Err(Violation::new("/chat_id", "required", "chat_id is needed: the chat's number, or @name of a public one"));
+        return Err(Violation::new(
+            "/chat_id",
+            "required",
+            "chat_id is needed: the chat's number, or @name of a public one",
+        ));
     }
     Chat::parse(text).ok_or_else(|| {
         let detail = "chat_id is a number (groups: negative, channels: -100…) or the @name of a public chat";
@@ -124,7 +132,9 @@ fn token_field(token: Option<&str>, platforms: &Platforms) -> Result<Option<Secr
 
 fn thread_field(thread: Option<i64>) -> Result<Option<i64>, Violation> {
     match thread {
-        Some(..1) => Err(Violation::new("/message_thread_id", "out_of_range", "message_thread_id is a positive number")),
+        Some(..1) => {
+            Err(Violation::new("/message_thread_id", "out_of_range", "message_thread_id is a positive number"))
+        }
         Some(1..) | None => Ok(thread),
     }
 }
@@ -198,16 +208,18 @@ impl Channel for TelegramTarget {
         to_bytes(&body)
     }
 
-    fn request(&self, platforms: &Platforms, _message: &Message<'_>, _body: &[u8]) -> Result<Request, Unsendable> {
-        let token = self.token.as_ref().or(platforms.telegram_bot_token.as_ref());
-        let Some(token) = token.map(ExposeSecret::expose_secret).filter(|token| is_token(token)) else {
+    fn url(&self, platforms: &Platforms) -> Result<Url, Unsendable> {
+        let Some(token) = self.token(platforms).filter(|token| is_token(token)) else {
             return Err(Unsendable("the server's Telegram bot is not set, or its token is malformed".to_owned()));
         };
         let origin = Url::parse(ORIGIN).map_err(|error| Unsendable(error.to_string()))?;
-        let url = under(platforms.telegram_api_url.as_ref().unwrap_or(&origin), &format!("/bot{token}/sendMessage"));
-        let letters = token.split_once(':').map(|(_, letters)| letters.to_owned());
-        let secrets = [token.to_owned()].into_iter().chain(letters).collect();
-        Ok(Request { url, headers: Vec::new(), secrets })
+        Ok(under(platforms.telegram_api_url.as_ref().unwrap_or(&origin), &format!("/bot{token}/sendMessage")))
+    }
+
+    fn secrets(&self, platforms: &Platforms) -> Vec<String> {
+        let token = self.token(platforms);
+        let letters = token.and_then(|token| token.split_once(':')).map(|(_, letters)| letters);
+        token.into_iter().chain(letters).map(str::to_owned).collect()
     }
 
     fn classify(&self, answer: &Answer) -> Verdict {

@@ -30,8 +30,8 @@ fn the_headers_are_those_of_standard_webhooks_and_any_verifier_trusts_them() {
     let (target, event) = (target(), seed_event());
     let message = message(&event);
     let body = target.channel().body(&message, Form::Rich).unwrap();
-    let request = target.channel().request(&Platforms::default(), &message, &body).unwrap();
-    let header = |name: &str| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let sent = target.channel().headers(&message, &body).unwrap();
+    let header = |name: &str| sent.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let headers = Headers::find(header).unwrap();
     assert_eq!((headers.id, headers.timestamp), ("msg_1", "1765713603"));
     assert_eq!(verify(&[SECRET.parse().unwrap()], &headers, &body, message.sent_at), Ok(()));
@@ -48,8 +48,8 @@ fn after_a_rotation_both_secrets_are_trusted_until_the_old_one_is_dropped() {
     let event = seed_event();
     let trusted = |target: &Target, secret: &SecretString| {
         let message = message(&event);
-        let request = target.channel().request(&Platforms::default(), &message, b"{}").unwrap();
-        let header = |name: &str| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let sent = target.channel().headers(&message, b"{}").unwrap();
+        let header = |name: &str| sent.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let secret: Secret = secret.expose_secret().parse().unwrap();
         verify(&[secret], &Headers::find(header).unwrap(), b"{}", message.sent_at).is_ok()
     };
@@ -63,7 +63,10 @@ fn a_secret_is_made_when_none_is_given_and_is_shown_nowhere_else() {
     let made = check("https://your-api.com/webhook", None).unwrap();
     let secret = made.secret().unwrap();
     assert!(secret.expose_secret().starts_with("whsec_"));
-    assert_ne!(secret.expose_secret(), check("https://your-api.com/webhook", None).unwrap().secret().unwrap().expose_secret());
+    assert_ne!(
+        secret.expose_secret(),
+        check("https://your-api.com/webhook", None).unwrap().secret().unwrap().expose_secret()
+    );
     let shown = format!("{made:?} {}", made.redacted());
     assert!(!shown.contains(secret.expose_secret()));
     assert_eq!(target().redacted(), "https://your-api.com/…");
@@ -87,8 +90,15 @@ fn every_fault_of_a_draft_is_told_at_once() {
 #[test]
 fn only_410_is_final() {
     let target = target();
-    let mut table = vec![(200, "", Outcome::Delivered), (202, "", Outcome::Delivered), (299, "", Outcome::Delivered), (410, "", Outcome::Gone)];
-    for status in [300, 301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 418, 422, 425, 429, 500, 501, 502, 503, 504, 599] {
+    let mut table = vec![
+        (200, "", Outcome::Delivered),
+        (202, "", Outcome::Delivered),
+        (299, "", Outcome::Delivered),
+        (410, "", Outcome::Gone),
+    ];
+    for status in
+        [300, 301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 418, 422, 425, 429, 500, 501, 502, 503, 504, 599]
+    {
         table.push((status, "", RETRY));
     }
     check_classes(target.channel(), &table);
@@ -99,6 +109,6 @@ fn an_id_that_would_break_the_signature_is_a_fault_of_ours() {
     let event = seed_event();
     for id in ["", "a.b", "a b", "a\r\nx: y", "ы"] {
         let message = Message { id, ..message(&event) };
-        assert!(target().channel().request(&Platforms::default(), &message, b"").is_err(), "{id}");
+        assert!(target().channel().headers(&message, b"").is_err(), "{id}");
     }
 }

@@ -50,11 +50,18 @@ fn every_spelling_of_a_url_becomes_the_one_that_lasts() {
         "https://canary.discord.com/api/v9/",
     ] {
         let target = check(&format!("{url}{tail}")).unwrap();
-        assert_eq!(target.to_json()["url"], "https://discord.com/api/v10/webhooks/112233445566778899/tok_en-1", "{url}");
+        assert_eq!(
+            target.to_json()["url"],
+            "https://discord.com/api/v10/webhooks/112233445566778899/tok_en-1",
+            "{url}"
+        );
     }
     let thread = check(&format!("https://discord.com/api/{tail}?wait=false&thread_id=998877665544332211")).unwrap();
     let stored = thread.to_json();
-    assert_eq!(stored["url"], "https://discord.com/api/v10/webhooks/112233445566778899/tok_en-1?thread_id=998877665544332211");
+    assert_eq!(
+        stored["url"],
+        "https://discord.com/api/v10/webhooks/112233445566778899/tok_en-1?thread_id=998877665544332211"
+    );
     assert_eq!(Target::from_json(WebhookType::Discord, &stored).unwrap().to_json(), stored);
 }
 
@@ -82,15 +89,17 @@ fn other_urls_are_refused() {
 
 #[test]
 fn requests_wait_for_the_verdict_and_name_their_agent() {
-    let platforms = Platforms { discord_api_url: Some(Url::parse("http://127.0.0.1:9000").unwrap()), ..Platforms::default() };
+    let platforms =
+        Platforms { discord_api_url: Some(Url::parse("http://127.0.0.1:9000").unwrap()), ..Platforms::default() };
     let url = "http://127.0.0.1:9000/api/webhooks/112233445566778899/abc?thread_id=998877665544332211";
     let target = check_at(url, &platforms).unwrap();
     let event = seed_event();
-    let request = target.channel().request(&platforms, &message(&event), b"").unwrap();
-    let expected = "http://127.0.0.1:9000/api/v10/webhooks/112233445566778899/abc?wait=true&thread_id=998877665544332211";
-    assert_eq!(request.url.as_str(), expected);
-    assert_eq!(request.headers[0].0, "user-agent");
-    assert!(request.headers[0].1.starts_with("DiscordBot (https://"));
+    let headers = target.channel().headers(&message(&event), b"").unwrap();
+    let expected =
+        "http://127.0.0.1:9000/api/v10/webhooks/112233445566778899/abc?wait=true&thread_id=998877665544332211";
+    assert_eq!(target.channel().url(&platforms).unwrap().as_str(), expected);
+    assert_eq!(headers[0].0, "user-agent");
+    assert!(headers[0].1.starts_with("DiscordBot (https://"));
 }
 
 #[test]
@@ -103,44 +112,51 @@ fn nothing_shown_gives_the_webhook_away() {
 #[test]
 fn every_documented_answer_has_its_class() {
     use Outcome::{Delivered, Gone, Rejected, Unauthorized};
-    check_classes(&target(), &[
-        (204, "", Delivered),
-        (200, r#"{"id":"1"}"#, Delivered),
-        (404, r#"{"message":"Unknown Webhook","code":10015}"#, Gone),
-        (404, r#"{"message":"Unknown Channel","code":10003}"#, Gone),
-        (400, r#"{"code":220001}"#, Gone),
-        (400, r#"{"code":220002}"#, Gone),
-        (400, r#"{"code":220003}"#, Gone),
-        (400, r#"{"code":220004}"#, Gone),
-        (400, r#"{"code":50083}"#, Gone),
-        (403, r#"{"code":160005}"#, Gone),
-        (401, r#"{"message":"Invalid Webhook Token","code":50027}"#, Unauthorized),
-        (401, r#"{"message":"401: Unauthorized","code":0}"#, Unauthorized),
-        (403, r#"{"code":50001}"#, Unauthorized),
-        (403, r#"{"code":50013}"#, Unauthorized),
-        (400, r#"{"code":50035,"errors":{"embeds":{"0":{"description":{"_errors":[{"code":"X","message":"too long"}]}}}}}"#, Rejected),
-        (400, r#"{"code":50006}"#, Rejected),
-        (400, r#"{"code":200000}"#, Rejected),
-        (400, r#"{"code":200001}"#, Rejected),
-        (413, r#"{"code":40005}"#, Rejected),
-        (413, "", Rejected),
-        (429, r#"{"message":"You are being rate limited.","retry_after":2.5,"global":false}"#, retry(2.5)),
-        (429, r#"{"retry_after":0.2,"global":true}"#, retry(1.0)),
-        (429, r#"{"retry_after":1e9}"#, retry(86_400.0)),
-        (429, "<html>Cloudflare</html>", retry(300.0)),
-        (403, "<html>Cloudflare</html>", retry(300.0)),
-        (403, r#"{"code":40333}"#, retry(300.0)),
-        (500, "", RETRY),
-        (502, "<html>", RETRY),
-        (503, r#"{"code":0}"#, RETRY),
-        (408, "", RETRY),
-        (425, "", RETRY),
-        (301, "", RETRY),
-        (400, r#"{"code":99999}"#, Rejected),
-        (403, r#"{"code":99999}"#, Rejected),
-        (404, r#"{"message":"404: Not Found","code":0}"#, Rejected),
-        (418, "[]", Rejected),
-    ]);
+    check_classes(
+        &target(),
+        &[
+            (204, "", Delivered),
+            (200, r#"{"id":"1"}"#, Delivered),
+            (404, r#"{"message":"Unknown Webhook","code":10015}"#, Gone),
+            (404, r#"{"message":"Unknown Channel","code":10003}"#, Gone),
+            (400, r#"{"code":220001}"#, Gone),
+            (400, r#"{"code":220002}"#, Gone),
+            (400, r#"{"code":220003}"#, Gone),
+            (400, r#"{"code":220004}"#, Gone),
+            (400, r#"{"code":50083}"#, Gone),
+            (403, r#"{"code":160005}"#, Gone),
+            (401, r#"{"message":"Invalid Webhook Token","code":50027}"#, Unauthorized),
+            (401, r#"{"message":"401: Unauthorized","code":0}"#, Unauthorized),
+            (403, r#"{"code":50001}"#, Unauthorized),
+            (403, r#"{"code":50013}"#, Unauthorized),
+            (
+                400,
+                r#"{"code":50035,"errors":{"embeds":{"0":{"description":{"_errors":[{"code":"X","message":"too long"}]}}}}}"#,
+                Rejected,
+            ),
+            (400, r#"{"code":50006}"#, Rejected),
+            (400, r#"{"code":200000}"#, Rejected),
+            (400, r#"{"code":200001}"#, Rejected),
+            (413, r#"{"code":40005}"#, Rejected),
+            (413, "", Rejected),
+            (429, r#"{"message":"You are being rate limited.","retry_after":2.5,"global":false}"#, retry(2.5)),
+            (429, r#"{"retry_after":0.2,"global":true}"#, retry(1.0)),
+            (429, r#"{"retry_after":1e9}"#, retry(86_400.0)),
+            (429, "<html>Cloudflare</html>", retry(300.0)),
+            (403, "<html>Cloudflare</html>", retry(300.0)),
+            (403, r#"{"code":40333}"#, retry(300.0)),
+            (500, "", RETRY),
+            (502, "<html>", RETRY),
+            (503, r#"{"code":0}"#, RETRY),
+            (408, "", RETRY),
+            (425, "", RETRY),
+            (301, "", RETRY),
+            (400, r#"{"code":99999}"#, Rejected),
+            (403, r#"{"code":99999}"#, Rejected),
+            (404, r#"{"message":"404: Not Found","code":0}"#, Rejected),
+            (418, "[]", Rejected),
+        ],
+    );
 }
 
 #[test]

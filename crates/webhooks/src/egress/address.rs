@@ -71,7 +71,9 @@ fn reached(ip: IpAddr) -> IpAddr {
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !NOT_PUBLIC_V4.iter().any(|net| net.contains(&ip)),
-        IpAddr::V6(ip) => GLOBAL_V6.contains(&ip) && !NOT_PUBLIC_V6.iter().any(|net| net.contains(&ip)) && !is_isatap(ip),
+        IpAddr::V6(ip) => {
+            GLOBAL_V6.contains(&ip) && !NOT_PUBLIC_V6.iter().any(|net| net.contains(&ip)) && !is_isatap(ip)
+        }
     }
 }
 

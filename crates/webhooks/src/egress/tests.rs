@@ -1,4 +1,4 @@
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
@@ -141,11 +141,24 @@ fn public_destinations_are_called_by_https_on_two_ports() {
 #[test]
 fn what_the_operator_allows_is_called_by_any_scheme_on_any_port_and_nothing_else_is() {
     let guard = guard(&["127.0.0.0/8", "fd00::/8"]);
-    for url in ["http://127.0.0.1:9000/", "https://127.0.0.1:1/", "http://[fd00::1]/", "http://[::ffff:127.0.0.1]/", "http://receiver:9000/"] {
+    for url in [
+        "http://127.0.0.1:9000/",
+        "https://127.0.0.1:1/",
+        "http://[fd00::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://receiver:9000/",
+    ] {
         assert_eq!(judged(&guard, url), Ok(Reach::Inside), "{url}");
     }
     assert_eq!(judged(&guard, "https://127.0.0.1/"), Ok(Reach::Public));
-    for url in ["http://10.0.0.1/", "https://10.0.0.1/", "http://8.8.8.8/", "https://8.8.8.8:9000/", "http://127.0.0.1:0/", "http://u@127.0.0.1/"] {
+    for url in [
+        "http://10.0.0.1/",
+        "https://10.0.0.1/",
+        "http://8.8.8.8/",
+        "https://8.8.8.8:9000/",
+        "http://127.0.0.1:0/",
+        "http://u@127.0.0.1/",
+    ] {
         assert!(judged(&guard, url).is_err(), "{url}");
     }
 }
@@ -192,12 +205,14 @@ async fn by_http_a_name_may_only_lead_inside() {
 /// The same rules, told a second time in another way.
 fn is_special(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || ip.is_broadcast()
+    ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || ip.is_broadcast()
         || matches!((a, b, c), (0 | 224.., _, _) | (100, 64..=127, _) | (192, 0, 0) | (192, 88, 99) | (198, 18 | 19, _))
         || ip == Ipv4Addr::new(168, 63, 129, 16)
 }
-
-use std::net::Ipv4Addr;
 
 proptest! {
     #[test]

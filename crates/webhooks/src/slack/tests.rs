@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::fit::units;
-use crate::sample::{RETRY, body, body_saying, check_classes, hostile_text, message, pretty, seed_event};
+use crate::sample::{RETRY, body, body_saying, check_classes, hostile_text, pretty, seed_event};
 use crate::target::Target;
 
 const URL: &str = "https://hooks.slack.com/services/T024BE7LH/B024BE7LJ/abcdefghijklmnopqrstuvwx";
@@ -119,8 +119,7 @@ fn a_server_of_one_s_own_replaces_slack_when_sending_but_not_in_what_is_stored()
     let platforms = Platforms { slack_api_url: Some(base), ..Platforms::default() };
     let local = check("http://127.0.0.1:9000/mock/services/T1/B1/x", &platforms).unwrap();
     assert_eq!(local.to_json()["url"], "https://hooks.slack.com/services/T1/B1/x");
-    let event = seed_event();
-    let request = |platforms: &Platforms| local.channel().request(platforms, &message(&event), b"").unwrap().url;
+    let request = |platforms: &Platforms| local.channel().url(platforms).unwrap();
     assert_eq!(request(&platforms).as_str(), "http://127.0.0.1:9000/mock/services/T1/B1/x");
     assert_eq!(request(&Platforms::default()).as_str(), "https://hooks.slack.com/services/T1/B1/x");
     assert!(check("http://127.0.0.1:9000/services/T1/B1/x", &platforms).is_err());
@@ -132,46 +131,52 @@ fn nothing_shown_gives_the_webhook_away() {
     let target = Target::Slack(target());
     assert_eq!(target.redacted(), "https://hooks.slack.com/…/****uvwx");
     assert!(!format!("{target:?}").contains("T024BE7LH"));
-    assert_eq!(check("https://hooks.slack.com/services/T1/B1/short", &Platforms::default()).unwrap().redacted(), "https://hooks.slack.com/…/****");
+    assert_eq!(
+        check("https://hooks.slack.com/services/T1/B1/short", &Platforms::default()).unwrap().redacted(),
+        "https://hooks.slack.com/…/****"
+    );
 }
 
 #[test]
 fn every_documented_answer_has_its_class() {
     use Outcome::{Delivered, Gone, Rejected};
-    check_classes(&target(), &[
-        (200, "ok", Delivered),
-        (200, "accepted", Delivered),
-        (400, "invalid_payload", Rejected),
-        (400, "invalid_blocks", Rejected),
-        (400, "invalid_blocks_format", Rejected),
-        (400, "invalid_attachments", Rejected),
-        (400, "no_text", Rejected),
-        (400, "missing_text_or_fallback_or_attachments", Rejected),
-        (400, "too_many_attachments", Rejected),
-        (400, "user_not_found", Gone),
-        (404, "channel_not_found", Gone),
-        (403, "action_prohibited", Gone),
-        (403, "posting_to_general_channel_denied", Gone),
-        (403, "invalid_token", Gone),
-        (404, "no_service", Gone),
-        (410, "no_service\n", Gone),
-        (404, "no_service_id", Gone),
-        (404, "no_active_hooks", Gone),
-        (404, "no_team", Gone),
-        (403, "team_disabled", Gone),
-        (410, "channel_is_archived", Gone),
-        (429, "rate_limited", RETRY),
-        (429, "", RETRY),
-        (500, "rollup_error", RETRY),
-        (503, "<html>", RETRY),
-        (599, "", RETRY),
-        (408, "", RETRY),
-        (425, "", RETRY),
-        (302, "", RETRY),
-        (400, "something_new", Rejected),
-        (404, "<html>", Rejected),
-        (418, "", Rejected),
-    ]);
+    check_classes(
+        &target(),
+        &[
+            (200, "ok", Delivered),
+            (200, "accepted", Delivered),
+            (400, "invalid_payload", Rejected),
+            (400, "invalid_blocks", Rejected),
+            (400, "invalid_blocks_format", Rejected),
+            (400, "invalid_attachments", Rejected),
+            (400, "no_text", Rejected),
+            (400, "missing_text_or_fallback_or_attachments", Rejected),
+            (400, "too_many_attachments", Rejected),
+            (400, "user_not_found", Gone),
+            (404, "channel_not_found", Gone),
+            (403, "action_prohibited", Gone),
+            (403, "posting_to_general_channel_denied", Gone),
+            (403, "invalid_token", Gone),
+            (404, "no_service", Gone),
+            (410, "no_service\n", Gone),
+            (404, "no_service_id", Gone),
+            (404, "no_active_hooks", Gone),
+            (404, "no_team", Gone),
+            (403, "team_disabled", Gone),
+            (410, "channel_is_archived", Gone),
+            (429, "rate_limited", RETRY),
+            (429, "", RETRY),
+            (500, "rollup_error", RETRY),
+            (503, "<html>", RETRY),
+            (599, "", RETRY),
+            (408, "", RETRY),
+            (425, "", RETRY),
+            (302, "", RETRY),
+            (400, "something_new", Rejected),
+            (404, "<html>", Rejected),
+            (418, "", Rejected),
+        ],
+    );
 }
 
 #[test]
@@ -186,7 +191,8 @@ fn only_a_complaint_about_blocks_is_answered_in_plain_text() {
 #[test]
 fn an_error_says_what_happened_in_words() {
     let verdict = target().classify(&crate::sample::answer(404, "no_service"));
-    let expected = "Slack answered 404 Not Found `no_service`: the webhook was removed or revoked; make a new one in Slack";
+    let expected =
+        "Slack answered 404 Not Found `no_service`: the webhook was removed or revoked; make a new one in Slack";
     assert_eq!(verdict.error.unwrap(), expected);
 }
 

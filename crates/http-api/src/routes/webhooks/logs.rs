@@ -20,7 +20,7 @@ use crate::state::State;
 pub(crate) struct LogView {
     /// The log entry's id.
     id: Uuid,
-    /// The delivery that was attempted: the `webhook-id` that the receiver saw.
+    /// The delivery that was attempted.
     #[schema(value_type = String, format = Uuid)]
     delivery_id: DeliveryId,
     /// The event that was told.

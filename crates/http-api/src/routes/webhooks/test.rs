@@ -51,13 +51,13 @@ async fn attempt(state: &State, id: WebhookId) -> Result<Attempt> {
     let webhook = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
     let target = stored_target(repository, id).await?;
     let event = repository.event_record(test_event(webhook.locale)).await?;
-    let attempt = send(state, &target, &event, webhook.locale).await;
+    let attempt = send(state, &target, &event, webhook.id, webhook.locale).await;
     repository.webhook_log_test(id, &event, &attempt).await?;
     Ok(attempt)
 }
 
-async fn send(state: &State, target: &Target, event: &Event, locale: Locale) -> Attempt {
-    let id = event.id.to_string();
+async fn send(state: &State, target: &Target, event: &Event, webhook: WebhookId, locale: Locale) -> Attempt {
+    let id = Message::id_of(event.id, webhook);
     let message = Message { event, locale, id: &id, sent_at: (state.now)() };
     state.engine.sender().send(target, &message).await
 }
