@@ -1,6 +1,6 @@
 //! The log: lines for people, or JSON for machines, on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -27,7 +27,9 @@ pub enum Error {
 /// Settings that cannot be used.
 pub fn init(args: &LogArgs) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&args.log).map_err(Error::Filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let colours = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let log = log.with_target(false);
     match args.log_format.as_str() {
         "text" => log.try_init(),
         "json" => log.json().flatten_event(true).with_target(true).try_init(),

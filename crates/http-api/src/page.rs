@@ -16,8 +16,8 @@ const MAX_LIMIT: u32 = 200;
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// How many items, 1 to 200; 50 when not given.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
+    limit: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -41,10 +41,9 @@ pub(crate) struct Page<T> {
 
 impl PageQuery {
     pub(crate) fn check(&self) -> Result<PageRequest> {
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Violation::new("limit", "out_of_range", "must be from 1 to 200").into());
-        }
+        let limit = self.limit.as_ref().map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok());
+        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        let limit = limit.ok_or_else(|| Violation::new("limit", "out_of_range", "must be a number from 1 to 200"))?;
         let read = |cursor: &String| {
             Uuid::try_parse(cursor)
                 .map_err(|_edited| Violation::new("cursor", "invalid_cursor", "must be a `next_cursor` of this list"))
