@@ -59,11 +59,11 @@ postgres: # Postgres' programs, unless another server is named or they are here
 		echo "Postgres is missing. As root: apt-get install --no-install-recommends postgresql   (or set DATABASE_URL)" >&2; exit 1; fi; \
 	$$get update && $$get install -y --no-install-recommends postgresql
 
-compiler: # the linker that cargo calls
-	@command -v cc >/dev/null && exit 0; \
+compiler: # the linker that cargo calls, and whom TLS trusts
+	@command -v cc >/dev/null && [ -e /etc/ssl/certs/ca-certificates.crt ] && exit 0; \
 	if [ "$$(id -u)" = 0 ]; then get="apt-get"; elif command -v sudo >/dev/null; then get="sudo apt-get"; else \
-		echo "A C compiler is missing. As root: apt-get install gcc libc6-dev" >&2; exit 1; fi; \
-	$$get update && $$get install -y --no-install-recommends gcc libc6-dev
+		echo "A compiler or certificates are missing. As root: apt-get install gcc libc6-dev ca-certificates" >&2; exit 1; fi; \
+	$$get update && $$get install -y --no-install-recommends gcc libc6-dev ca-certificates
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -4,7 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use actix_web::{HttpResponse, web};
 use kos_model::{EventFilter, Locale, Violation, Violations, WebhookType};
 use kos_repository::NewWebhook;
-use kos_webhooks::{Platforms, Target};
+use kos_webhooks::{Sender, Target, TargetDraft};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -75,7 +75,7 @@ pub(crate) struct CreatedWebhook {
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateWebhook>) -> Result<HttpResponse> {
-    let (new, secret) = check(body.0, state.engine.sender().platforms(), state.locale)?;
+    let (new, secret) = check(body.0, state.engine.sender(), state.locale)?;
     let repository = state.repository.clone();
     let record = state.run(async move { Ok(repository.webhook_create(new).await?) }).await?;
     let (location, tag) = (format!("/webhooks/{}", record.id), etag(record.version));
@@ -89,7 +89,7 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateWebhook>) 
 
 fn check(
     body: CreateWebhook,
-    platforms: &Platforms,
+    sender: &Sender,
     default_locale: Locale,
 ) -> std::result::Result<(NewWebhook, Option<SecretString>), Violations> {
     let mut faults = Violations::new();
@@ -101,7 +101,7 @@ fn check(
         secret: body.secret,
     };
     let webhook_type = faults.take(check_type(&body.webhook_type));
-    let target = webhook_type.and_then(|kind| take_all(&mut faults, address.draft().check(kind, platforms)));
+    let target = webhook_type.and_then(|kind| check_target(address.draft(), kind, sender, &mut faults));
     let events = faults.take(EventFilter::parse_all(&body.events)).unwrap_or_default();
     let name = check_name(&body.name, &mut faults);
     check_metadata(&body.metadata, &mut faults);
@@ -130,7 +130,19 @@ fn check_type(text: &str) -> std::result::Result<WebhookType, Violation> {
     })
 }
 
-/// Takes the target, or adds all that is wrong with it.
-pub(super) fn take_all(faults: &mut Violations, checked: std::result::Result<Target, Violations>) -> Option<Target> {
-    checked.map_err(|more| more.as_slice().iter().cloned().for_each(|fault| faults.push(fault))).ok()
+/// A target that may be sent to, or everything that is wrong with it.
+pub(super) fn check_target(
+    draft: TargetDraft,
+    kind: WebhookType,
+    sender: &Sender,
+    faults: &mut Violations,
+) -> Option<Target> {
+    let target = match draft.check(kind, sender.platforms()) {
+        Ok(target) => target,
+        Err(more) => {
+            more.as_slice().iter().cloned().for_each(|fault| faults.push(fault));
+            return None;
+        }
+    };
+    faults.take(sender.check_destination(&target)).map(|()| target)
 }

@@ -4,12 +4,12 @@ use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
 use kos_model::{EventFilter, Violations, WebhookId};
 use kos_repository::WebhookChange;
-use kos_webhooks::{Platforms, Target};
+use kos_webhooks::{Sender, Target};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::create::take_all;
+use super::create::check_target;
 use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name, no_such, stored_target};
 use crate::body::Body;
 use crate::path::{Id, IfMatch, etag};
@@ -68,7 +68,7 @@ pub(crate) async fn handler(
     let record = state
         .run(async move {
             let present = stored_target(&repository, id).await?;
-            let change = check(body.0, &present, engine.sender().platforms())?;
+            let change = check(body.0, &present, engine.sender())?;
             let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
             engine.wake();
             Ok(changed)
@@ -80,7 +80,7 @@ pub(crate) async fn handler(
 fn check(
     body: UpdateWebhook,
     present: &Target,
-    platforms: &Platforms,
+    sender: &Sender,
 ) -> std::result::Result<WebhookChange, Violations> {
     let mut faults = Violations::new();
     let address = Address {
@@ -93,7 +93,7 @@ fn check(
     let target = if address.is_empty() {
         None
     } else {
-        take_all(&mut faults, address.draft().over(present).check(present.webhook_type(), platforms))
+        check_target(address.draft().over(present), present.webhook_type(), sender, &mut faults)
     };
     let events = body.events.and_then(|texts| faults.take(EventFilter::parse_all(&texts)));
     let name = body.name.map(|name| check_name(&name, &mut faults));
