@@ -74,10 +74,19 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
         .client_request_timeout(std::time::Duration::from_secs(10))
         .run();
     banner::print(address, database, &settings.storage, applied.len(), &key);
-    until_told(service).await?;
+    tokio::select! {
+        stopped = until_told(service) => stopped?,
+        () = watch(database) => {}
+    }
     engine.shutdown().await;
     tracing::info!("stopped; nothing is lost");
     Ok(())
+}
+
+/// Looks after the database; never ends.
+async fn watch(database: &Database) {
+    database.watch().await;
+    std::future::pending().await
 }
 
 /// Serves until a signal comes, then lets open requests finish.

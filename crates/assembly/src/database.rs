@@ -1,5 +1,6 @@
 //! The database that the settings name, or the embedded one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kos_boot::settings::Storage;
@@ -12,11 +13,14 @@ use crate::Error;
 /// How long a start waits for a database that is itself just starting.
 const START_WAIT: Duration = Duration::from_secs(30);
 
+/// How often the embedded server is looked after.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
 /// The database: somebody else's, or our own, which stops when the last process that uses it ends.
 #[derive(Debug)]
 pub struct Database {
     url: SecretString,
-    embedded: Option<Embedded>,
+    embedded: Option<Arc<Embedded>>,
 }
 
 impl Database {
@@ -35,7 +39,7 @@ impl Database {
             settings: Vec::new(),
         };
         let embedded = Embedded::start(&config)?;
-        Ok(Self { url: SecretString::from(embedded.database_url()), embedded: Some(embedded) })
+        Ok(Self { url: SecretString::from(embedded.database_url()), embedded: Some(Arc::new(embedded)) })
     }
 
     /// The database's address, with its password.
@@ -68,14 +72,29 @@ impl Database {
         }
     }
 
+    /// Starts the embedded server again whenever it dies, for as long as this future is polled.
+    pub async fn watch(&self) {
+        let Some(embedded) = &self.embedded else { return };
+        loop {
+            sleep(WATCH_EVERY).await;
+            let embedded = Arc::clone(embedded);
+            match tokio::task::spawn_blocking(move || embedded.ensure_running()).await {
+                Ok(Ok(true)) => tracing::warn!("the embedded Postgres had died; it runs again"),
+                Ok(Err(error)) => tracing::error!(%error, "the embedded Postgres does not start again"),
+                Ok(Ok(false)) | Err(_) => {}
+            }
+        }
+    }
+
     /// Lets go of it; the embedded one stops when nobody else uses it. Blocks.
     ///
     /// # Errors
     /// The embedded Postgres does not stop.
     pub fn close(self) -> Result<(), Error> {
-        if let Some(embedded) = self.embedded {
-            embedded.stop()?;
+        match self.embedded.map(Arc::try_unwrap) {
+            Some(Ok(embedded)) => Ok(embedded.stop().map(|_stopped| ())?),
+            // A last look of the watch still holds it, and lets go when it ends.
+            Some(Err(_)) | None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -58,6 +58,11 @@ async fn read(mut payload: Payload) -> Result<BytesMut> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // Serde would read an array as an object's fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let detail = "must be a JSON object, {…}, and not an array";
+        return Err(ApiError::Malformed(Violation::new("", "wrong_type", detail)));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(&error.path().to_string());
@@ -72,7 +77,7 @@ fn pointer(path: &str) -> String {
     if path == "." {
         return String::new();
     }
-    format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
+    format!("/{}", path.replace(['.', '['], "/").replace(']', "").trim_start_matches('/'))
 }
 
 /// Names the field even where serde names only the object around it.

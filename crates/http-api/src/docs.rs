@@ -39,21 +39,21 @@ impl Modify for Schemes {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
-            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
-                operation.operation_id = Some(operation_id(path, operation.operation_id.as_deref()));
+            let operations =
+                [("get", &mut item.get), ("post", &mut item.post), ("patch", &mut item.patch), ("delete", &mut item.delete)];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(operation_id(method, path));
+                }
             }
         }
     }
 }
 
-/// `handler` says nothing: an operation is named by its path.
-fn operation_id(path: &str, given: Option<&str>) -> String {
-    let name = path.replace(['{', '}'], "").replace('/', "_").trim_matches('_').to_owned();
-    match given {
-        Some(given) if !given.ends_with("handler") => given.to_owned(),
-        _ => name,
-    }
+/// `get_webhooks_id_logs`: handlers are all called the same, so operations are named by their places.
+fn operation_id(method: &str, path: &str) -> String {
+    let place = path.replace(['{', '}'], "").replace('/', "_");
+    format!("{method}{}", if place == "_" { "_root" } else { &place })
 }
 
 /// The API's description.

@@ -133,7 +133,8 @@ impl ApiError {
 
     fn detail(&self) -> String {
         match self {
-            Self::Malformed(violation) => format!("{}: {}", violation.pointer, violation.detail),
+            Self::Malformed(violation) if violation.pointer.is_empty() => violation.detail.clone(),
+            Self::Malformed(violation) => violation.to_string(),
             Self::Invalid(violations) => violations.to_string(),
             Self::Unauthorized(detail) => (*detail).to_owned(),
             Self::NotFound(detail) | Self::Other(_, detail) => detail.clone(),

@@ -22,6 +22,12 @@ impl Violation {
     }
 }
 
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer.trim_start_matches('/'), self.detail)
+    }
+}
+
 /// Every broken rule of one input; never empty when used as an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Violations(Vec<Violation>);
@@ -66,7 +72,7 @@ impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, violation) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {}", violation.pointer.trim_start_matches('/'), violation.detail)?;
+            write!(f, "{separator}{violation}")?;
         }
         Ok(())
     }

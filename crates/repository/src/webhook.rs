@@ -334,16 +334,16 @@ impl Repository {
         let sealed: Vec<SealedRow> = sql_query("SELECT DISTINCT ON (substr(url, 2, 4)) id, url FROM webhooks")
             .get_results(&mut connection)
             .await?;
-        sealed.iter().try_for_each(|row| self.target_open(WebhookId(row.id), &row.url).map(drop))
+        Ok(sealed.iter().try_for_each(|row| self.target_open(WebhookId(row.id), &row.url).map(drop))?)
     }
 
     fn target_seal(&self, id: WebhookId, target: &Value) -> Result<Vec<u8>> {
         Ok(self.keys.seal(&place(id), target.to_string().as_bytes())?)
     }
 
-    pub(crate) fn target_open(&self, id: WebhookId, sealed: &[u8]) -> Result<Value> {
+    pub(crate) fn target_open(&self, id: WebhookId, sealed: &[u8]) -> std::result::Result<Value, KeyRingError> {
         let plain = self.keys.open(&place(id), sealed)?;
-        serde_json::from_slice(&plain).map_err(|_not_json| Error::Sealed(KeyRingError::Damaged))
+        serde_json::from_slice(&plain).map_err(|_not_json| KeyRingError::Damaged)
     }
 }
 

@@ -51,7 +51,8 @@ async fn servers_that_migrate_at_the_same_time_take_turns() {
 fn compiled() -> BTreeMap<(String, String), String> {
     let mut columns = BTreeMap::new();
     let mut table = String::new();
-    for line in include_str!("../../src/schema.rs").lines().map(str::trim) {
+    let lines = include_str!("../../src/schema.rs").lines().map(str::trim);
+    for line in lines.filter(|line| !line.contains("!(")) {
         if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with('{')) {
             name.clone_into(&mut table);
         } else if let Some((column, kind)) = line.split_once(" -> ") {
@@ -95,5 +96,9 @@ async fn the_compiled_schema_is_what_the_migrations_make() {
         .iter()
         .map(|row| ((row.get(0), row.get(1)), kind(row.get(2), row.get::<_, String>(3) == "YES")))
         .collect();
-    assert_eq!(compiled(), stored);
+    let compiled = compiled();
+    let only_in = |a: &BTreeMap<_, String>, b: &BTreeMap<_, String>| -> Vec<_> {
+        a.iter().filter(|(column, kind)| b.get(*column) != Some(*kind)).map(|entry| format!("{entry:?}")).collect()
+    };
+    assert_eq!(only_in(&compiled, &stored), only_in(&stored, &compiled));
 }

@@ -1,0 +1,132 @@
+//! Bad input: a problem that names the field and the remedy, and nothing stored.
+
+use actix_web::http::StatusCode;
+use actix_web::test::TestRequest;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, KEY, Reply};
+
+/// A problem as it must be, whatever went wrong.
+fn assert_problem(reply: &Reply, status: u16, what: &str) {
+    assert_eq!(reply.status.as_u16(), status, "{what}: {}", reply.text);
+    assert_eq!(reply.header("content-type"), "application/problem+json", "{what}");
+    let problem = reply.json();
+    for member in ["type", "title", "detail", "instance", "code", "request_id"] {
+        assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{what}: {member} in {problem}");
+    }
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["request_id"], reply.header("x-request-id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
+    let bench = Bench::new().await;
+    let long = "x".repeat(200_001);
+    let long_name = "x".repeat(65);
+    let slack = "https://hooks.slack.com/services/T0/B0/abc";
+    let cases: Vec<(&str, Value, &[&str])> = vec![
+        ("/knowledge", json!({}), &["/content"]),
+        ("/knowledge", json!({"content": ""}), &["/content"]),
+        ("/knowledge", json!({"content": " \n\t"}), &["/content"]),
+        ("/knowledge", json!({"content": long}), &["/content"]),
+        ("/knowledge", json!({"content": "a\u{0}b"}), &["/content"]),
+        ("/knowledge", json!({"content": 5}), &["/content"]),
+        ("/knowledge", json!({"content": null}), &["/content"]),
+        ("/knowledge", json!({"content": "x", "colour": "red"}), &["/colour"]),
+        ("/knowledge", json!({"content": "x", "confidence_score": 1.01}), &["/confidence_score"]),
+        ("/knowledge", json!({"content": "x", "confidence_score": -1}), &["/confidence_score"]),
+        ("/knowledge", json!({"content": "x", "confidence_score": "high"}), &["/confidence_score"]),
+        ("/knowledge", json!({"content": "x", "metadata": {"a": ["\u{0}"]}}), &["/metadata/a/0"]),
+        ("/knowledge", json!({"content": "", "confidence_score": 2, "domain": ""}), &["/content", "/domain", "/confidence_score"]),
+        ("/search", json!({"query": " "}), &["/query"]),
+        ("/search", json!({"query": "x", "limit": 0}), &["/limit"]),
+        ("/search", json!({"query": "x".repeat(10_000), "min_confidence": 7}), &["/query", "/min_confidence"]),
+        ("/events", json!({"event_type": "task completed"}), &["/event_type"]),
+        ("/events", json!({"event_type": long_name}), &["/event_type"]),
+        ("/events", json!({"event_type": "x", "payload": []}), &["/payload"]),
+        ("/events", json!({"event_type": "x", "payload": {"a": {"b": "\u{0}"}}}), &["/payload/a/b"]),
+        ("/events", json!({"event_type": "x", "payload": {"a": "x".repeat(300_000)}}), &["/payload"]),
+        ("/webhooks", json!({"webhook_type": "fax", "url": slack}), &["/webhook_type"]),
+        ("/webhooks", json!({"url": slack}), &["/webhook_type"]),
+        ("/webhooks", json!({"webhook_type": "slack"}), &["/url"]),
+        ("/webhooks", json!({"webhook_type": "slack", "url": "https://example.org/services/T0/B0/abc"}), &["/url"]),
+        ("/webhooks", json!({"webhook_type": "slack", "url": slack, "events": ["a b"]}), &["/events/0"]),
+        ("/webhooks", json!({"webhook_type": "slack", "url": slack, "events": "all"}), &["/events"]),
+        ("/webhooks", json!({"webhook_type": "slack", "url": slack, "locale": "de"}), &["/locale"]),
+        ("/webhooks", json!({"webhook_type": "slack", "url": slack, "chat_id": 1}), &["/chat_id"]),
+        ("/webhooks", json!({"webhook_type": "telegram", "chat_id": 1, "bot_token": "0:x"}), &["/bot_token"]),
+        ("/webhooks", json!({"webhook_type": "custom", "url": "http://169.254.169.254/latest"}), &["/url"]),
+        ("/webhooks", json!({"webhook_type": "custom", "url": "https://10.0.0.1/x"}), &["/url"]),
+        ("/webhooks", json!({"webhook_type": "custom", "url": "ftp://example.org/"}), &["/url"]),
+        ("/webhooks", json!({"webhook_type": "custom", "url": "https://example.org/", "secret": "short"}), &["/secret"]),
+    ];
+    for (path, body, pointers) in cases {
+        let reply = bench.post(path, &body).await;
+        let what = format!("{path} {}", body.to_string().chars().take(120).collect::<String>());
+        assert_problem(&reply, 422, &what);
+        assert_eq!(reply.pointers(), pointers, "{what}");
+        assert!(!reply.text.contains("0:x"), "secrets are not echoed: {}", reply.text);
+    }
+    assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_json_or_too_much_of_it_is_refused() {
+    let bench = Bench::new().await;
+    for broken in ["", "{", "{\"content\": NaN}", "{\"content\": \"x\"} trailing", "\u{feff}{}", "[1,", "[\"positional\"]"] {
+        assert_problem(&bench.post_text("/knowledge", broken).await, 400, broken);
+    }
+    let twice = r#"{"content": "a", "content": "b"}"#;
+    assert_problem(&bench.post_text("/knowledge", twice).await, 422, twice);
+    let deep = format!("{{\"content\": \"x\", \"metadata\": {{\"a\": {}{}}}}}", "[".repeat(5000), "]".repeat(5000));
+    assert_problem(&bench.post_text("/knowledge", &deep).await, 400, "5000 brackets");
+    let big = json!({"content": "x".repeat(1 << 20)}).to_string();
+    assert_problem(&bench.post_text("/knowledge", &big).await, 413, "1 MiB");
+    let plain = TestRequest::post().uri("/knowledge").insert_header(("x-api-key", KEY)).set_payload("content=x");
+    assert_problem(&bench.send(plain).await, 415, "no content type");
+    assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_the_key_learns_nothing_and_changes_nothing() {
+    let bench = Bench::new().await;
+    let guarded = ["/stats", "/metrics", "/knowledge", "/knowledge/x", "/search", "/events", "/webhooks", "/webhooks/x"];
+    for path in guarded {
+        for key in [None, Some("wrong"), Some("")] {
+            let request = TestRequest::post().uri(path).set_json(json!({"content": "x"}));
+            let request = key.map_or(TestRequest::post().uri(path), |key| request.insert_header(("x-api-key", key)));
+            let reply = bench.send(request).await;
+            assert_problem(&reply, 401, path);
+            assert!(reply.header("www-authenticate").starts_with("Bearer"));
+        }
+    }
+    let bearer = TestRequest::get().uri("/stats").insert_header(("authorization", format!("Bearer {KEY}")));
+    assert_eq!(bench.send(bearer).await.status, StatusCode::OK);
+    assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_paths_methods_and_ids_are_told_apart() {
+    let bench = Bench::new().await;
+    assert_problem(&bench.get("/nowhere").await, 404, "path");
+    let reply = bench.delete("/webhooks").await;
+    assert_problem(&reply, 405, "method");
+    assert_eq!(reply.header("allow"), "POST, GET, HEAD");
+    for path in ["/knowledge/1", "/webhooks/not-a-uuid", "/webhooks/x/logs"] {
+        assert_problem(&bench.get(path).await, 400, path);
+    }
+    let nobody = "01900000-0000-7000-8000-000000000000";
+    for path in [format!("/knowledge/{nobody}"), format!("/webhooks/{nobody}"), format!("/webhooks/{nobody}/logs")] {
+        assert_problem(&bench.get(&path).await, 404, &path);
+    }
+    assert_problem(&bench.delete(&format!("/webhooks/{nobody}")).await, 404, "delete");
+    assert_problem(&bench.post(&format!("/webhooks/{nobody}/test"), &json!({})).await, 404, "test");
+    for query in ["limit=0", "limit=201", "limit=x", "limit=1000000000", "cursor=edited"] {
+        assert_problem(&bench.get(&format!("/webhooks?{query}")).await, 422, query);
+    }
+    assert_problem(&bench.get("/webhooks?colour=red").await, 400, "unknown parameter");
+    bench.finish().await;
+}

@@ -1,0 +1,128 @@
+//! The whole application on a database of the test's own.
+
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use chrono::{DateTime, Utc};
+use kos_delivery::{Engine, Settings, Surroundings};
+use kos_http_api::{ApiKey, State, app};
+use kos_model::Locale;
+use kos_repository::{KeyRing, Repository};
+use kos_test_support::{Receiver, TestDb};
+use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+
+pub(crate) const KEY: &str = "your-secret-api-key";
+
+pub(crate) struct Bench {
+    pub(crate) db: TestDb,
+    pub(crate) repository: Repository,
+    pub(crate) receiver: Receiver,
+    engine: Engine,
+    state: State,
+}
+
+/// An answer, as the caller sees it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// The fields that a problem names.
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let db = TestDb::new().await;
+        let repository = Repository::new(db.url(), 8, KeyRing::new(&[vec![1; 32]]).unwrap()).await.unwrap();
+        let receiver = Receiver::start().await;
+        let here = Some(receiver.url("").parse().unwrap());
+        let platforms = Platforms {
+            slack_api_url: here.clone(),
+            discord_api_url: here.clone(),
+            telegram_api_url: here,
+            ..Platforms::default()
+        };
+        let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressPolicy::default() };
+        let sender = Sender::new(platforms, egress, Limits::default()).unwrap();
+        let surroundings = Surroundings { now, jitter: || 0.5 };
+        let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings);
+        let state = State {
+            repository: repository.clone(),
+            engine: engine.handle(),
+            api_key: ApiKey::new(&KEY.into()),
+            locale: Locale::Ru,
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            runtime: tokio::runtime::Handle::current(),
+            started: Instant::now(),
+            now,
+        };
+        Self { db, repository, receiver, engine, state }
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: TestRequest) -> Reply {
+        let service = init_service(app(self.state.clone())).await;
+        let response = call_service(&service, request.to_request()).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = String::from_utf8_lossy(&read_body(response).await).into_owned();
+        Reply { status, headers, text }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(TestRequest::get().uri(path).insert_header(("x-api-key", KEY))).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(TestRequest::delete().uri(path).insert_header(("x-api-key", KEY))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(TestRequest::post().uri(path).insert_header(("x-api-key", KEY)).set_json(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(TestRequest::patch().uri(path).insert_header(("x-api-key", KEY)).set_json(body)).await
+    }
+
+    /// A body that need not be JSON.
+    pub(crate) async fn post_text(&self, path: &str, body: &str) -> Reply {
+        let request = TestRequest::post().uri(path).insert_header(("x-api-key", KEY));
+        self.send(request.insert_header(("content-type", "application/json")).set_payload(body.to_owned())).await
+    }
+
+    /// How many rows there are of everything that a request could have stored.
+    pub(crate) async fn stored(&self) -> i64 {
+        let count = "SELECT (SELECT count(*) FROM knowledge) + (SELECT count(*) FROM domains) + (SELECT count(*) FROM events)
+                          + (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM deliveries)";
+        self.db.client().await.query_one(count, &[]).await.unwrap().get(0)
+    }
+
+    /// Ends the engine, and fails on deliveries that are left.
+    pub(crate) async fn finish(self) {
+        self.engine.shutdown().await;
+        assert_eq!(self.repository.delivery_waiting().await.unwrap(), 0, "everything was delivered");
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    chrono::Local::now().to_utc()
+}

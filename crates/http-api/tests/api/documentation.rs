@@ -1,0 +1,58 @@
+//! The description says what is served, and what is served is described.
+
+use actix_web::http::StatusCode;
+use actix_web::test::TestRequest;
+use serde_json::Value;
+
+use crate::bench::{Bench, KEY};
+
+fn document() -> Value {
+    serde_json::from_str(&kos_http_api::openapi().to_json().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_of_the_description_is_served() {
+    let bench = Bench::new().await;
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut operations = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys().filter(|key| ["get", "post", "patch", "delete"].contains(&key.as_str())) {
+            let uri = path.replace("{id}", "01900000-0000-7000-8000-000000000000");
+            let request = TestRequest::default().method(method.to_uppercase().parse().unwrap()).uri(&uri);
+            let reply = bench.send(request.insert_header(("x-api-key", KEY))).await;
+            let unserved = reply.status == StatusCode::METHOD_NOT_ALLOWED || reply.text.contains("no such path");
+            assert!(!unserved, "{method} {path}: {}", reply.text);
+            operations += 1;
+        }
+    }
+    assert_eq!(operations, 17, "a new operation is added here, to routes.rs and to docs.rs");
+    bench.finish().await;
+}
+
+#[test]
+fn operations_have_names_of_their_own_and_every_reference_leads_somewhere() {
+    let document = document();
+    let mut names: Vec<&str> = Vec::new();
+    for item in document["paths"].as_object().unwrap().values() {
+        names.extend(item.as_object().unwrap().values().filter_map(|operation| operation["operationId"].as_str()));
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+    assert_references(&document, &document);
+}
+
+fn assert_references(value: &Value, document: &Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+            }
+            fields.values().for_each(|field| assert_references(field, document));
+        }
+        Value::Array(items) => items.iter().for_each(|item| assert_references(item, document)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,61 @@
+//! Knowledge in, knowledge out, and word of it to those who listen.
+
+use actix_web::http::StatusCode;
+use serde_json::json;
+
+use crate::bench::Bench;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seeds_knowledge_is_stored_told_and_found() {
+    let mut bench = Bench::new().await;
+    let hook = json!({"webhook_type": "custom", "url": bench.receiver.url("/hook"), "events": ["knowledge_created"]});
+    assert_eq!(bench.post("/webhooks", &hook).await.status, StatusCode::CREATED);
+    let body = json!({"content": "Python async/await best practices", "domain": "python", "confidence_score": 0.95});
+    let created = bench.post("/knowledge", &body).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
+    let stored = created.json();
+    assert_eq!((&stored["domain"], &stored["confidence_score"]), (&json!("python"), &json!(0.95)));
+    assert_eq!(created.header("etag"), "\"v1\"");
+
+    let told = bench.receiver.next().await.json();
+    assert_eq!(told["event_type"], "knowledge_created");
+    assert_eq!(told["payload"]["knowledge_id"], stored["id"]);
+    assert_eq!(told["payload"]["content"], "Python async/await best practices");
+
+    let read = bench.get(created.header("location")).await;
+    assert_eq!(read.json(), stored);
+    let search = bench.post("/search", &json!({"query": "practice"})).await.json();
+    assert_eq!(search["results"][0]["id"], stored["id"]);
+    assert_eq!(search["results"][0]["highlight"], "Python async/await best <mark>practices</mark>");
+    assert!(search["took_ms"].is_u64());
+    let stats = bench.get("/stats").await.json();
+    assert_eq!((&stats["total_knowledge"], &stats["total_domains"]), (&json!(1), &json!(1)));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_any_name_reaches_those_who_listen_and_says_how_many() {
+    let mut bench = Bench::new().await;
+    for events in [json!([]), json!(["build_*"]), json!(["task_completed"])] {
+        let hook = json!({"webhook_type": "custom", "url": bench.receiver.url("/hook"), "events": events});
+        bench.post("/webhooks", &hook).await;
+    }
+    let accepted = bench.post("/events", &json!({"event_type": "build_failed", "payload": {"job": 7}})).await;
+    assert_eq!((accepted.status, &accepted.json()["deliveries"]), (StatusCode::ACCEPTED, &json!(2)));
+    for _ in 0..2 {
+        assert_eq!(bench.receiver.next().await.json()["payload"], json!({"job": 7}));
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_says_how_it_is_without_a_key() {
+    use actix_web::test::TestRequest;
+    let bench = Bench::new().await;
+    for path in ["/", "/health", "/livez", "/readyz", "/openapi.json", "/docs/"] {
+        assert_eq!(bench.send(TestRequest::get().uri(path)).await.status, StatusCode::OK, "{path}");
+    }
+    let head = bench.send(TestRequest::default().method(actix_web::http::Method::HEAD).uri("/health")).await;
+    assert_eq!(head.status, StatusCode::OK);
+    bench.finish().await;
+}
