@@ -3,7 +3,6 @@
 //!
 //! `make demo`, or `cargo run --release --example demo` after `cargo build --release --bin api-server`.
 
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
-use kos_examples::{inbox, screen, texts};
-use kos_examples::inbox::{Inbox, Received};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use kos_examples::inbox::{Inbox, Received};
 use kos_examples::service::Service;
 use kos_examples::texts::Text;
+use kos_examples::{inbox, screen, texts};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 /// Shows Knowledge OS at work on real texts.
@@ -72,9 +71,8 @@ fn webhooks(inbox: &Inbox) -> anyhow::Result<[Value; PLATFORMS]> {
 
 /// Posts every text; returns when each accepted one was sent, by its id.
 async fn feed(service: &Service, texts: Vec<Text>, clients: usize) -> anyhow::Result<HashMap<String, Instant>> {
-    let bar = ProgressBar::new(u64::try_from(texts.len())?).with_style(ProgressStyle::with_template(
-        "accepted  {wide_bar} {pos}/{len}  {per_sec}",
-    )?);
+    let bar = ProgressBar::new(u64::try_from(texts.len())?)
+        .with_style(ProgressStyle::with_template("accepted  {wide_bar} {pos}/{len}  {per_sec}")?);
     let (queue, next) = mpsc::channel::<Text>(clients);
     let next = Arc::new(tokio::sync::Mutex::new(next));
     let workers: Vec<_> = (0..clients)
@@ -157,7 +155,8 @@ async fn report(service: &Service, posted: &HashMap<String, Instant>, arrivals: 
     let mut latencies: Vec<Duration> =
         posted.iter().filter_map(|(id, sent)| Some(arrivals.at.get(id)?.duration_since(*sent))).collect();
     latencies.sort_unstable();
-    let quantile = |share: usize| latencies.get(latencies.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
+    let quantile =
+        |share: usize| latencies.get(latencies.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
     println!("accepted   {}", posted.len());
     println!("delivered  {} of {}", arrivals.count.values().sum::<usize>(), posted.len() * PLATFORMS);
     println!("failed     {}", stats["deliveries"]["dead"]);

@@ -4,13 +4,12 @@
 //! `cargo run --example embed_webhooks` needs no account; it sends to a receiver of its own, which
 //! refuses the first try.
 
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kos_examples::{inbox};
+use kos_examples::inbox;
 use kos_examples::inbox::{Inbox, Received};
 use kos_webhooks::{
     EgressPolicy, Event, EventId, Limits, Locale, Message, Outcome, Platforms, Sender, Target, TargetDraft, WebhookType,
@@ -50,11 +49,9 @@ async fn deliver(sender: &Sender, target: &Target, event: &Event) -> anyhow::Res
         match attempt.outcome {
             Outcome::Delivered => return Ok(()),
             Outcome::Retry { after } => tokio::time::sleep(after.unwrap_or(Duration::from_millis(200))).await,
-            Outcome::Moved { .. }
-            | Outcome::Rejected
-            | Outcome::Gone
-            | Outcome::Unauthorized
-            | Outcome::Fault => anyhow::bail!("given up"),
+            Outcome::Moved { .. } | Outcome::Rejected | Outcome::Gone | Outcome::Unauthorized | Outcome::Fault => {
+                anyhow::bail!("given up")
+            }
         }
     }
     anyhow::bail!("five tries were not enough")

@@ -3,15 +3,14 @@
 //! `cargo run --example receiver -- --secret whsec_…` with the secret that `POST /webhooks` answered.
 //! A message is accepted once: the same `webhook-id` again is a retry of one that was read already.
 
-
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use clap::Parser;
-use kos_examples::{screen};
 use kos_examples::inbox::{Inbox, Received};
+use kos_examples::screen;
 use kos_webhooks::signature::{self, Headers, Secret};
 
 /// Receives signed webhooks, verifies and prints them.

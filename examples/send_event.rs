@@ -4,14 +4,13 @@
 //! arrives there. With `SLACK_WEBHOOK_URL`, `DISCORD_WEBHOOK_URL`, `TELEGRAM_BOT_TOKEN` and
 //! `TELEGRAM_CHAT_ID`, or `CUSTOM_WEBHOOK_URL` set, it sends there instead.
 
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use kos_examples::{inbox, screen};
 use kos_examples::inbox::Inbox;
+use kos_examples::{inbox, screen};
 use kos_webhooks::{
     EgressPolicy, EventFilter, EventType, Limits, Outcome, Platforms, Sender, TargetDraft, WebhookManager, WebhookType,
 };

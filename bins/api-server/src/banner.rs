@@ -15,7 +15,8 @@ pub(crate) struct Key {
 }
 
 pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage, applied: usize, key: &Key) {
-    let host = if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
+    let host =
+        if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
     let place = match database.is_embedded() {
         true => format!("embedded Postgres in {}", storage.data_dir.display()),
         false => "Postgres of DATABASE_URL".to_owned(),
@@ -41,5 +42,7 @@ pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage,
     };
     println!("  try it    curl -X POST http://{host}/knowledge -H \"X-API-Key: {shown}\" \\");
     println!("              -H 'Content-Type: application/json' \\");
-    println!("              -d '{{\"content\": \"Python async/await best practices\", \"domain\": \"python\", \"confidence_score\": 0.95}}'");
+    println!(
+        "              -d '{{\"content\": \"Python async/await best practices\", \"domain\": \"python\", \"confidence_score\": 0.95}}'"
+    );
 }

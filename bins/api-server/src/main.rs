@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use kos_assembly::Database;
-use kos_boot::settings::{Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks};
+use kos_boot::settings::{
+    Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks,
+};
 use kos_boot::telemetry;
 
 /// A team's knowledge base and its door to the world: a REST API in, webhooks and reports out.

@@ -48,12 +48,8 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
     let applied = database.migrate().await?;
     let repository = repository(database.url(), &settings.storage).await?;
     let key = api_key(settings)?;
-    let mut engine = Engine::new(
-        repository.clone(),
-        sender(&settings.webhooks)?,
-        EngineSettings::default(),
-        surroundings(),
-    );
+    let mut engine =
+        Engine::new(repository.clone(), sender(&settings.webhooks)?, EngineSettings::default(), surroundings());
     engine.start();
     let state = State {
         repository,

@@ -263,16 +263,20 @@ fn base_url(text: Option<String>) -> Result<Option<Url>, &'static str> {
 fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let network = |part: &str| {
         let address = part.parse::<std::net::IpAddr>().map(IpNet::from);
-        address.or_else(|_not_alone| part.parse()).map_err(|_error| format!("`{part}` is no network such as 10.0.0.0/8"))
+        address
+            .or_else(|_not_alone| part.parse())
+            .map_err(|_error| format!("`{part}` is no network such as 10.0.0.0/8"))
     };
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect()
 }
 
 fn encryption_keys(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
     let key = |part: &str| {
-        STANDARD.decode(part).ok().filter(|key| key.len() == KEY_BYTES).ok_or(
-            "must be base64 of exactly 32 bytes, several by commas: `openssl rand -base64 32` makes one",
-        )
+        STANDARD
+            .decode(part)
+            .ok()
+            .filter(|key| key.len() == KEY_BYTES)
+            .ok_or("must be base64 of exactly 32 bytes, several by commas: `openssl rand -base64 32` makes one")
     };
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(key).collect()
 }
@@ -317,8 +321,15 @@ mod tests {
     #[test]
     fn every_fault_is_told_at_once_and_by_name() {
         let program = Program::parse_from([
-            "x", "--data-dir=/tmp", "--database-connections=0", "--bind-addr=8002", "--api-key=short",
-            "--egress-allow=10.0.0.0/33", "--slack-api-url=slack", "--time-zone=Moscow", "--locale=de",
+            "x",
+            "--data-dir=/tmp",
+            "--database-connections=0",
+            "--bind-addr=8002",
+            "--api-key=short",
+            "--egress-allow=10.0.0.0/33",
+            "--slack-api-url=slack",
+            "--time-zone=Moscow",
+            "--locale=de",
             "--encryption-keys=AAAA",
         ]);
         let mut faults = Faults::default();
@@ -330,8 +341,14 @@ mod tests {
         assert_eq!(
             names,
             [
-                "DATABASE_CONNECTIONS", "ENCRYPTION_KEYS", "BIND_ADDR", "API_KEY", "SLACK_API_URL", "EGRESS_ALLOW",
-                "TIME_ZONE", "LOCALE"
+                "DATABASE_CONNECTIONS",
+                "ENCRYPTION_KEYS",
+                "BIND_ADDR",
+                "API_KEY",
+                "SLACK_API_URL",
+                "EGRESS_ALLOW",
+                "TIME_ZONE",
+                "LOCALE"
             ]
         );
     }

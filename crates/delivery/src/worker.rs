@@ -52,9 +52,7 @@ impl Shared {
 
     async fn send(&self, claimed: &Claimed) -> Attempt {
         let target = match &claimed.recipient.target {
-            Ok(stored) => {
-                Target::from_json(claimed.recipient.webhook_type, stored).map_err(|error| error.to_string())
-            }
+            Ok(stored) => Target::from_json(claimed.recipient.webhook_type, stored).map_err(|error| error.to_string()),
             Err(reason) => Err(reason.clone()),
         };
         let target = match target {

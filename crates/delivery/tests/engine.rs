@@ -34,8 +34,11 @@ impl Bench {
 
     /// An engine whose retries come at once, as many as `waits`.
     fn engine(&self, waits: usize) -> Engine {
-        let settings =
-            Settings { schedule: RetrySchedule::new(vec![Duration::ZERO; waits]), fault_wait: Duration::ZERO, ..Settings::default() };
+        let settings = Settings {
+            schedule: RetrySchedule::new(vec![Duration::ZERO; waits]),
+            fault_wait: Duration::ZERO,
+            ..Settings::default()
+        };
         Engine::new(self.repository.clone(), self.sender.clone(), settings, surroundings())
     }
 

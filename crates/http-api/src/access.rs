@@ -16,9 +16,9 @@ pub(crate) async fn guarded(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let admitted = request.app_data::<web::Data<State>>().is_some_and(|state| {
-        presented(request.headers()).is_some_and(|key| state.api_key.admits(key))
-    });
+    let admitted = request
+        .app_data::<web::Data<State>>()
+        .is_some_and(|state| presented(request.headers()).is_some_and(|key| state.api_key.admits(key)));
     if admitted {
         Ok(next.call(request).await?.map_into_left_body())
     } else {

@@ -39,7 +39,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 fn is_json(request: &HttpRequest) -> bool {
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
-    given.is_some_and(|kind| kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
+    given
+        .is_some_and(|kind| kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
 }
 
 async fn read(mut payload: Payload) -> Result<BytesMut> {
@@ -90,7 +91,8 @@ fn fault(pointer: &str, error: &serde_json::Error) -> ApiError {
     let violation = if text.starts_with("missing field") {
         Violation::new(format!("{pointer}/{named}"), "missing", "is required: add it")
     } else if text.starts_with("unknown field") {
-        let place = if pointer.ends_with(&format!("/{named}")) { pointer.to_owned() } else { format!("{pointer}/{named}") };
+        let place =
+            if pointer.ends_with(&format!("/{named}")) { pointer.to_owned() } else { format!("{pointer}/{named}") };
         Violation::new(place, "unknown_field", format!("is not known here: remove it ({})", known(&text)))
     } else if text.starts_with("duplicate field") {
         Violation::new(format!("{pointer}/{named}"), "duplicate_field", "is given twice: keep one")
@@ -107,9 +109,8 @@ fn known(text: &str) -> &str {
 
 /// Refuses what Postgres cannot keep in JSON, at the place where it stands.
 pub(crate) fn storable(pointer: &str, value: &Value) -> std::result::Result<(), Violation> {
-    let nul = |place: &str| {
-        Err(Violation::new(place, "nul_character", "must not contain the character U+0000: remove it"))
-    };
+    let nul =
+        |place: &str| Err(Violation::new(place, "nul_character", "must not contain the character U+0000: remove it"));
     match value {
         Value::String(text) if text.contains('\0') => nul(pointer),
         Value::Array(items) => {

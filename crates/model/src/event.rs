@@ -121,12 +121,14 @@ impl EventFilter {
     /// The first filter that is none, or a list that is too long.
     pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, Violation> {
         if texts.len() > MAX_FILTERS {
-            let detail = format!("{} events listed; at most {MAX_FILTERS}: use families such as `knowledge_*`", texts.len());
+            let detail =
+                format!("{} events listed; at most {MAX_FILTERS}: use families such as `knowledge_*`", texts.len());
             return Err(Violation::new("/events", "too_many", detail));
         }
         let parse = |(index, text): (usize, &String)| {
-            text.parse()
-                .map_err(|error: InvalidEventFilter| Violation::new(format!("/events/{index}"), "invalid_event", error.to_string()))
+            text.parse().map_err(|error: InvalidEventFilter| {
+                Violation::new(format!("/events/{index}"), "invalid_event", error.to_string())
+            })
         };
         texts.iter().enumerate().map(parse).collect()
     }

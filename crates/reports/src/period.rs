@@ -202,12 +202,18 @@ mod tests {
         for zone in ZONES {
             for kind in [Kind::Daily, Kind::Weekly] {
                 let mut period = Period::containing(kind, day(2011, 12, 1), zone);
-                while period.first_day < day(2012, 2, 1) || (day(2025, 1, 1)..day(2026, 2, 1)).contains(&period.first_day) {
+                while period.first_day < day(2012, 2, 1)
+                    || (day(2025, 1, 1)..day(2026, 2, 1)).contains(&period.first_day)
+                {
                     let next = period.next();
                     assert_eq!(period.end(), next.start(), "{zone} {kind} {}", period.first_day);
                     assert!(period.start() <= period.end());
                     assert_eq!(next.previous(), period);
-                    period = if next.first_day == day(2012, 2, 1) { Period::containing(kind, day(2025, 1, 1), zone) } else { next };
+                    period = if next.first_day == day(2012, 2, 1) {
+                        Period::containing(kind, day(2025, 1, 1), zone)
+                    } else {
+                        next
+                    };
                 }
             }
         }
@@ -240,9 +246,8 @@ mod tests {
     fn the_week_is_due_on_monday_and_missed_ones_are_made_up_for_within_reason() {
         let schedule = Schedule::parse(crate::WEEKLY, Tz::UTC).unwrap();
         let monday = Utc.with_ymd_and_hms(2025, 11, 24, 9, 0, 0).unwrap();
-        let firsts = |done| {
-            due(Kind::Weekly, &schedule, monday, done).iter().map(Period::first_day).collect::<Vec<_>>()
-        };
+        let firsts =
+            |done| due(Kind::Weekly, &schedule, monday, done).iter().map(Period::first_day).collect::<Vec<_>>();
         assert_eq!(firsts(None), [day(2025, 11, 17)]);
         assert_eq!(firsts(Some(day(2025, 11, 10))), [day(2025, 11, 17)]);
         assert_eq!(firsts(Some(day(2025, 9, 1))), [day(2025, 11, 10), day(2025, 11, 17)]);

@@ -46,7 +46,9 @@ struct Line {
 }
 
 const NEW_KNOWLEDGE: Line =
-    Line { name: "new_knowledge", emoji: "📚", label: ("Новых знаний", "New knowledge"), value: |f| f.new_knowledge };
+    Line {
+        name: "new_knowledge", emoji: "📚", label: ("Новых знаний", "New knowledge"), value: |f| f.new_knowledge
+    };
 const COMPLETED_TASKS: Line = Line {
     name: "completed_tasks",
     emoji: "✅",
@@ -54,11 +56,17 @@ const COMPLETED_TASKS: Line = Line {
     value: |f| f.completed_tasks,
 };
 const INTERACTIONS: Line =
-    Line { name: "interactions", emoji: "💬", label: ("Взаимодействий", "Interactions"), value: |f| f.interactions };
+    Line {
+        name: "interactions", emoji: "💬", label: ("Взаимодействий", "Interactions"), value: |f| f.interactions
+    };
 const EXPERTS: Line =
-    Line { name: "experts", emoji: "👤", label: ("Всего экспертов", "Experts in all"), value: |f| f.experts };
+    Line {
+        name: "experts", emoji: "👤", label: ("Всего экспертов", "Experts in all"), value: |f| f.experts
+    };
 const DOMAINS: Line =
-    Line { name: "domains", emoji: "🗂️", label: ("Всего доменов", "Domains in all"), value: |f| f.domains };
+    Line {
+        name: "domains", emoji: "🗂️", label: ("Всего доменов", "Domains in all"), value: |f| f.domains
+    };
 
 const DAILY: &[Line] = &[NEW_KNOWLEDGE, COMPLETED_TASKS, INTERACTIONS];
 const WEEKLY: &[Line] = &[NEW_KNOWLEDGE, COMPLETED_TASKS, EXPERTS, DOMAINS];
@@ -79,7 +87,9 @@ impl Report {
         }
         if self.is_quiet() {
             lines.push(String::new());
-            lines.push(pick(("Тихий период: ничего не произошло.", "A quiet period: nothing happened."), locale).to_owned());
+            lines.push(
+                pick(("Тихий период: ничего не произошло.", "A quiet period: nothing happened."), locale).to_owned(),
+            );
         }
         lines.join("\n")
     }
@@ -199,7 +209,15 @@ mod tests {
     }
 
     fn before() -> Figures {
-        Figures { new_knowledge: 9, completed_tasks: 6, interactions: 40, average_feedback: Some(4.2), feedback_count: 3, experts: 7, domains: 0 }
+        Figures {
+            new_knowledge: 9,
+            completed_tasks: 6,
+            interactions: 40,
+            average_feedback: Some(4.2),
+            feedback_count: 3,
+            experts: 7,
+            domains: 0,
+        }
     }
 
     #[test]

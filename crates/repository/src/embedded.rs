@@ -44,7 +44,9 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `initdb` and `pg_ctl` are nowhere.
-    #[error("PostgreSQL is not installed (looked in {looked}). Install it with `{command}`, or set DATABASE_URL or PG_BIN_DIR")]
+    #[error(
+        "PostgreSQL is not installed (looked in {looked}). Install it with `{command}`, or set DATABASE_URL or PG_BIN_DIR"
+    )]
     Missing {
         /// Where it was looked for.
         looked: String,
@@ -52,10 +54,14 @@ pub enum Error {
         command: &'static str,
     },
     /// Postgres refuses to run as root, and there is nobody else.
-    #[error("Postgres does not run as root, and there is neither a user `postgres` nor `nobody`: run as an ordinary user")]
+    #[error(
+        "Postgres does not run as root, and there is neither a user `postgres` nor `nobody`: run as an ordinary user"
+    )]
     NoUser,
     /// The server's user cannot get at the data.
-    #[error("{dir} cannot be entered by the user {user}, whom Postgres runs as: choose a DATA_DIR elsewhere, such as /var/lib/knowledge-os")]
+    #[error(
+        "{dir} cannot be entered by the user {user}, whom Postgres runs as: choose a DATA_DIR elsewhere, such as /var/lib/knowledge-os"
+    )]
     Untraversable {
         /// The folder.
         dir: PathBuf,
@@ -69,7 +75,9 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The data was written by another major version.
-    #[error("{dir} was written by PostgreSQL {found}, and this is {have}: point PG_BIN_DIR at version {found}, or dump and restore")]
+    #[error(
+        "{dir} was written by PostgreSQL {found}, and this is {have}: point PG_BIN_DIR at version {found}, or dump and restore"
+    )]
     Version {
         /// The folder.
         dir: PathBuf,

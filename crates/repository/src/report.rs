@@ -121,9 +121,8 @@ impl Repository {
     /// The database is unavailable.
     pub async fn report_newest(&self, kind: &str) -> Result<Option<NaiveDate>> {
         let mut connection = self.connection().await?;
-        let newest = report_runs::table
-            .filter(report_runs::kind.eq(kind))
-            .select(diesel::dsl::max(report_runs::period_start));
+        let newest =
+            report_runs::table.filter(report_runs::kind.eq(kind)).select(diesel::dsl::max(report_runs::period_start));
         Ok(newest.first(&mut connection).await?)
     }
 }

@@ -85,8 +85,8 @@ impl KeyRing {
 
 impl Key {
     fn new(bytes: &[u8]) -> Result<Self, KeyRingError> {
-        let cipher = XChaCha20Poly1305::new_from_slice(bytes)
-            .map_err(|_wrong_length| KeyRingError::KeyLength(bytes.len()))?;
+        let cipher =
+            XChaCha20Poly1305::new_from_slice(bytes).map_err(|_wrong_length| KeyRingError::KeyLength(bytes.len()))?;
         let digest = Sha256::digest(bytes);
         let mut id = [0; KEY_ID];
         for (to, from) in id.iter_mut().zip(digest) {

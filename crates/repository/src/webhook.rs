@@ -229,9 +229,7 @@ impl Repository {
         let readdressed = change.target.is_some() && present.disabled_reason.is_some();
         let enabled = change.enabled.or(readdressed.then_some(true));
         let (url, destination) = match change.target {
-            Some((target, destination)) => {
-                (Some(self.target_seal(WebhookId(present.id), &target)?), Some(destination))
-            }
+            Some((target, destination)) => (Some(self.target_seal(WebhookId(present.id), &target)?), Some(destination)),
             None => (None, None),
         };
         Ok(WebhookPatch {

@@ -152,8 +152,7 @@ async fn serve(
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (script, held, sender) = (Arc::clone(&script), held.clone(), sender.clone());
-        let service =
-            service_fn(move |request| handle(request, Arc::clone(&script), held.clone(), sender.clone()));
+        let service = service_fn(move |request| handle(request, Arc::clone(&script), held.clone(), sender.clone()));
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }

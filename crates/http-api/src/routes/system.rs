@@ -106,5 +106,9 @@ pub(crate) async fn metrics(state: web::Data<State>) -> HttpResponse {
 async fn ready(state: &State) -> Result<()> {
     let repository = state.repository.clone();
     let migrated = state.run(async move { Ok(repository.is_migrated().await?) }).await?;
-    if migrated { Ok(()) } else { Err(ApiError::Unavailable(std::sync::Arc::new(std::io::Error::other("the database is not migrated")))) }
+    if migrated {
+        Ok(())
+    } else {
+        Err(ApiError::Unavailable(std::sync::Arc::new(std::io::Error::other("the database is not migrated"))))
+    }
 }

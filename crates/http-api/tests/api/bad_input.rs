@@ -37,7 +37,11 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
         ("/knowledge", json!({"content": "x", "confidence_score": -1}), &["/confidence_score"]),
         ("/knowledge", json!({"content": "x", "confidence_score": "high"}), &["/confidence_score"]),
         ("/knowledge", json!({"content": "x", "metadata": {"a": ["\u{0}"]}}), &["/metadata/a/0"]),
-        ("/knowledge", json!({"content": "", "confidence_score": 2, "domain": ""}), &["/content", "/domain", "/confidence_score"]),
+        (
+            "/knowledge",
+            json!({"content": "", "confidence_score": 2, "domain": ""}),
+            &["/content", "/domain", "/confidence_score"],
+        ),
         ("/search", json!({"query": " "}), &["/query"]),
         ("/search", json!({"query": "x", "limit": 0}), &["/limit"]),
         ("/search", json!({"query": "x".repeat(10_000), "min_confidence": 7}), &["/query", "/min_confidence"]),
@@ -58,7 +62,11 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
         ("/webhooks", json!({"webhook_type": "custom", "url": "http://169.254.169.254/latest"}), &["/url"]),
         ("/webhooks", json!({"webhook_type": "custom", "url": "https://10.0.0.1/x"}), &["/url"]),
         ("/webhooks", json!({"webhook_type": "custom", "url": "ftp://example.org/"}), &["/url"]),
-        ("/webhooks", json!({"webhook_type": "custom", "url": "https://example.org/", "secret": "short"}), &["/secret"]),
+        (
+            "/webhooks",
+            json!({"webhook_type": "custom", "url": "https://example.org/", "secret": "short"}),
+            &["/secret"],
+        ),
     ];
     for (path, body, pointers) in cases {
         let reply = bench.post(path, &body).await;
@@ -74,7 +82,9 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_json_or_too_much_of_it_is_refused() {
     let bench = Bench::new().await;
-    for broken in ["", "{", "{\"content\": NaN}", "{\"content\": \"x\"} trailing", "\u{feff}{}", "[1,", "[\"positional\"]"] {
+    for broken in
+        ["", "{", "{\"content\": NaN}", "{\"content\": \"x\"} trailing", "\u{feff}{}", "[1,", "[\"positional\"]"]
+    {
         assert_problem(&bench.post_text("/knowledge", broken).await, 400, broken);
     }
     let twice = r#"{"content": "a", "content": "b"}"#;
@@ -92,7 +102,8 @@ async fn what_is_no_json_or_too_much_of_it_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_without_the_key_learns_nothing_and_changes_nothing() {
     let bench = Bench::new().await;
-    let guarded = ["/stats", "/metrics", "/knowledge", "/knowledge/x", "/search", "/events", "/webhooks", "/webhooks/x"];
+    let guarded =
+        ["/stats", "/metrics", "/knowledge", "/knowledge/x", "/search", "/events", "/webhooks", "/webhooks/x"];
     for path in guarded {
         for key in [None, Some("wrong"), Some("")] {
             let request = TestRequest::post().uri(path).set_json(json!({"content": "x"}));

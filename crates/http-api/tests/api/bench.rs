@@ -111,7 +111,8 @@ impl Bench {
 
     /// How many rows there are of everything that a request could have stored.
     pub(crate) async fn stored(&self) -> i64 {
-        let count = "SELECT (SELECT count(*) FROM knowledge) + (SELECT count(*) FROM domains) + (SELECT count(*) FROM events)
+        let count =
+            "SELECT (SELECT count(*) FROM knowledge) + (SELECT count(*) FROM domains) + (SELECT count(*) FROM events)
                           + (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM deliveries)";
         self.db.client().await.query_one(count, &[]).await.unwrap().get(0)
     }

@@ -23,7 +23,11 @@ async fn the_seeds_slack_webhook_is_registered_unchanged_and_shown_without_its_s
     assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
     assert_eq!(created.json()["events"], body["events"]);
     for reply in [&created, &bench.get(&path(&created.json())).await, &bench.get("/webhooks").await] {
-        assert!(!reply.text.contains("WEBHOOK/URL") && reply.text.contains("https://hooks.slack.com/"), "{}", reply.text);
+        assert!(
+            !reply.text.contains("WEBHOOK/URL") && reply.text.contains("https://hooks.slack.com/"),
+            "{}",
+            reply.text
+        );
     }
     assert!(created.json().get("secret").is_none(), "chats have no signing secret");
     bench.finish().await;
@@ -71,7 +75,10 @@ async fn a_test_says_what_the_receiver_said_and_is_in_the_log() {
     let hook = json!({"webhook_type": "custom", "url": bench.receiver.url("/x"), "enabled": false});
     let created = bench.post("/webhooks", &hook).await.json();
     let tried = bench.post(&format!("{}/test", path(&created)), &json!({})).await.json();
-    assert_eq!((&tried["success"], &tried["status"], &tried["response"]), (&json!(false), &json!(500), &json!("out of order")));
+    assert_eq!(
+        (&tried["success"], &tried["status"], &tried["response"]),
+        (&json!(false), &json!(500), &json!("out of order"))
+    );
     let logs = bench.get(&format!("{}/logs", path(&created))).await.json();
     let log = &logs["data"][0];
     assert_eq!((&log["event_type"], &log["success"], &log["status"]), (&json!("test"), &json!(false), &json!(500)));
@@ -82,14 +89,18 @@ async fn a_test_says_what_the_receiver_said_and_is_in_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_writers_of_one_version_the_second_is_told() {
     let bench = Bench::new().await;
-    let created = bench.post("/webhooks", &json!({"webhook_type": "custom", "url": bench.receiver.url("/x")})).await.json();
+    let created =
+        bench.post("/webhooks", &json!({"webhook_type": "custom", "url": bench.receiver.url("/x")})).await.json();
     let write = |name: &str| {
         let request = TestRequest::patch().uri(&path(&created)).insert_header(("x-api-key", KEY));
         request.insert_header(("if-match", "\"v1\"")).set_json(json!({"name": name}))
     };
     assert_eq!(bench.send(write("first")).await.status, StatusCode::OK);
     let second = bench.send(write("second")).await;
-    assert_eq!((second.status, &second.json()["code"]), (StatusCode::PRECONDITION_FAILED, &json!("precondition_failed")));
+    assert_eq!(
+        (second.status, &second.json()["code"]),
+        (StatusCode::PRECONDITION_FAILED, &json!("precondition_failed"))
+    );
     bench.finish().await;
 }
 
@@ -116,7 +127,8 @@ async fn a_list_is_read_page_by_page_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_is_removed_hears_nothing_more() {
     let mut bench = Bench::new().await;
-    let created = bench.post("/webhooks", &json!({"webhook_type": "custom", "url": bench.receiver.url("/x")})).await.json();
+    let created =
+        bench.post("/webhooks", &json!({"webhook_type": "custom", "url": bench.receiver.url("/x")})).await.json();
     assert_eq!(bench.delete(&path(&created)).await.status, StatusCode::NO_CONTENT);
     assert_eq!(bench.get(&path(&created)).await.status, StatusCode::NOT_FOUND);
     let accepted = bench.post("/events", &json!({"event_type": "x"})).await.json();

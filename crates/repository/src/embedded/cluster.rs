@@ -210,7 +210,8 @@ impl Cluster {
     fn run(&self, program: &'static str, mut command: Command) -> Result<(), Error> {
         let path = self.socket.join(format!("{program}.out"));
         let failed = |source| Error::File { path: path.clone(), source };
-        let output = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path).map_err(failed)?;
+        let output =
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path).map_err(failed)?;
         let status = command.stderr(output.try_clone().map_err(failed)?).stdout(output).status().map_err(failed)?;
         if status.success() {
             return Ok(());

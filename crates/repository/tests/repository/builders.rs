@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use kos_model::{Attempt, Outcome, WebhookType};
-use kos_repository::{
-    Claimed, Finished, KeyRing, LeaseTerms, NewEvent, NewWebhook, Next, Repository, WebhookRecord,
-};
+use kos_repository::{Claimed, Finished, KeyRing, LeaseTerms, NewEvent, NewWebhook, Next, Repository, WebhookRecord};
 use kos_test_support::TestDb;
 use serde_json::{Map, json};
 
@@ -54,8 +52,7 @@ pub(crate) fn free() -> LeaseTerms {
 
 pub(crate) fn finished(claimed: &Claimed, outcome: Outcome, next: Next) -> Finished {
     let error = (outcome != Outcome::Delivered).then(|| "it failed".to_owned());
-    let attempt =
-        Attempt { outcome, status: Some(200), response: None, error, duration: Duration::from_millis(7) };
+    let attempt = Attempt { outcome, status: Some(200), response: None, error, duration: Duration::from_millis(7) };
     Finished { claimed: claimed.clone(), attempt, next }
 }
 

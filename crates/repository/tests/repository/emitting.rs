@@ -79,13 +79,15 @@ async fn the_database_hears_what_the_model_hears() {
     let db = TestDb::new().await;
     let client = db.client().await;
     let name = "[a-c]{1,2}(_[a-c]{0,2})?";
-    let filters = prop::collection::vec(prop_oneof![name.prop_map(String::from), "[a-c]{1,2}_\\*".prop_map(String::from)], 0..4);
+    let filters =
+        prop::collection::vec(prop_oneof![name.prop_map(String::from), "[a-c]{1,2}_\\*".prop_map(String::from)], 0..4);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for _ in 0..300 {
         let (name, filters) = (name, &filters).new_tree(&mut runner).unwrap().current();
         let parsed: Vec<EventFilter> = filters.iter().map(|filter| filter.parse().unwrap()).collect();
         let events = serde_json::Value::from(filters.clone());
-        let row = client.query_one("SELECT webhook_hears($1::text::jsonb, $2)", &[&events.to_string(), &name]).await.unwrap();
+        let row =
+            client.query_one("SELECT webhook_hears($1::text::jsonb, $2)", &[&events.to_string(), &name]).await.unwrap();
         assert_eq!(row.get::<_, bool>(0), subscribed(&parsed, &name.parse().unwrap()), "{name} {filters:?}");
     }
 }

@@ -39,7 +39,8 @@ async fn up_down_and_up_again_leave_the_same_tables() {
 async fn servers_that_migrate_at_the_same_time_take_turns() {
     let db = TestDb::empty().await;
     // Tasks of their own: a migration blocks its thread, and would block the others within one task.
-    let servers: Vec<_> = (0..3).map(|_| db.url().to_owned()).map(|url| tokio::spawn(async move { migrate(&url).await })).collect();
+    let servers: Vec<_> =
+        (0..3).map(|_| db.url().to_owned()).map(|url| tokio::spawn(async move { migrate(&url).await })).collect();
     let mut applied = Vec::new();
     for server in servers {
         applied.push(server.await.unwrap().unwrap().len());
@@ -92,10 +93,8 @@ async fn the_compiled_schema_is_what_the_migrations_make() {
         };
         if nullable { format!("Nullable<{kind}>") } else { kind.to_owned() }
     };
-    let stored: BTreeMap<_, _> = rows
-        .iter()
-        .map(|row| ((row.get(0), row.get(1)), kind(row.get(2), row.get::<_, String>(3) == "YES")))
-        .collect();
+    let stored: BTreeMap<_, _> =
+        rows.iter().map(|row| ((row.get(0), row.get(1)), kind(row.get(2), row.get::<_, String>(3) == "YES"))).collect();
     let compiled = compiled();
     let only_in = |a: &BTreeMap<_, String>, b: &BTreeMap<_, String>| -> Vec<_> {
         a.iter().filter(|(column, kind)| b.get(*column) != Some(*kind)).map(|entry| format!("{entry:?}")).collect()

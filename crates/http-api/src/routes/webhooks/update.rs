@@ -77,11 +77,7 @@ pub(crate) async fn handler(
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(WebhookView::from(record)))
 }
 
-fn check(
-    body: UpdateWebhook,
-    present: &Target,
-    sender: &Sender,
-) -> std::result::Result<WebhookChange, Violations> {
+fn check(body: UpdateWebhook, present: &Target, sender: &Sender) -> std::result::Result<WebhookChange, Violations> {
     let mut faults = Violations::new();
     let address = Address {
         url: body.url,
