@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
     println!("receiver  {}", inbox.url());
     for webhook in webhooks(&inbox)? {
         let created = service.post("/webhooks", &webhook).await?;
-        println!("webhook   {}  {}", created["webhook_type"], created["url"]);
+        println!("webhook   {}  {}", text(&created, "/webhook_type"), text(&created, "/destination"));
     }
     let texts = texts::gather(options.texts);
     anyhow::ensure!(!texts.is_empty(), "this machine carries no texts: neither apt's lists nor translations");
@@ -54,6 +54,11 @@ async fn main() -> anyhow::Result<()> {
     service.settle().await?;
     report(&service, &posted, &arrivals).await?;
     service.stop().await
+}
+
+/// The text at a JSON pointer; empty without one.
+fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
+    answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// One webhook of each platform, at addresses that are valid there and lead here.
@@ -73,18 +78,18 @@ fn webhooks(inbox: &Inbox) -> anyhow::Result<[Value; PLATFORMS]> {
 async fn feed(service: &Service, texts: Vec<Text>, clients: usize) -> anyhow::Result<HashMap<String, Instant>> {
     let bar = ProgressBar::new(u64::try_from(texts.len())?)
         .with_style(ProgressStyle::with_template("accepted  {wide_bar} {pos}/{len}  {per_sec}")?);
-    let (queue, next) = mpsc::channel::<Text>(clients);
-    let next = Arc::new(tokio::sync::Mutex::new(next));
+    let (queue, waiting) = mpsc::channel::<Text>(clients);
+    let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
     let workers: Vec<_> = (0..clients)
         .map(|_| {
-            let (service, next, bar) = (service.client(), Arc::clone(&next), bar.clone());
+            let (service, waiting, bar) = (service.client(), Arc::clone(&waiting), bar.clone());
             tokio::spawn(async move {
                 let mut posted = HashMap::new();
-                while let Some(text) = { next.lock().await.recv().await } {
-                    let body = json!({"content": text.content, "domain": text.domain, "confidence_score": 0.9});
+                while let Some(next) = { waiting.lock().await.recv().await } {
+                    let body = json!({"content": next.content, "domain": next.domain, "confidence_score": 0.9});
                     let sent = Instant::now();
                     let created = service.post("/knowledge", &body).await?;
-                    posted.insert(created["id"].as_str().unwrap_or_default().to_owned(), sent);
+                    posted.insert(text(&created, "/id").to_owned(), sent);
                     bar.inc(1);
                 }
                 anyhow::Ok(posted)
@@ -139,9 +144,7 @@ impl Arrivals {
         self.samples.entry(platform).or_insert_with(|| screen::show(message));
         if platform == "HTTP" {
             let body: Value = serde_json::from_slice(&message.body).unwrap_or_default();
-            if let Some(id) = body.pointer("/payload/knowledge_id").and_then(Value::as_str) {
-                self.at.entry(id.to_owned()).or_insert(message.at);
-            }
+            self.at.entry(text(&body, "/payload/knowledge_id").to_owned()).or_insert(message.at);
         }
     }
 }
@@ -159,7 +162,7 @@ async fn report(service: &Service, posted: &HashMap<String, Instant>, arrivals: 
         |share: usize| latencies.get(latencies.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
     println!("accepted   {}", posted.len());
     println!("delivered  {} of {}", arrivals.count.values().sum::<usize>(), posted.len() * PLATFORMS);
-    println!("failed     {}", stats["deliveries"]["dead"]);
+    println!("failed     {}", stats.pointer("/deliveries/dead").unwrap_or(&Value::Null));
     println!("p50        {:.1} ms from request to arrival", quantile(50).as_secs_f64() * 1000.0);
     println!("p99        {:.1} ms", quantile(99).as_secs_f64() * 1000.0);
     Ok(())

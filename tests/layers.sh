@@ -5,10 +5,11 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
 
-# depends A B: A uses B, directly or not, in what is shipped.
-depends() { cargo tree --locked --quiet --package "$1" --edges normal --invert "$2" >/dev/null 2>&1; }
-# depends_directly A B
-depends_directly() { cargo tree --locked --quiet --package "$1" --edges normal --depth 1 --prefix none | grep -q "^$2 v"; }
+# used ARGUMENTS: the names of the packages in that tree of what is shipped.
+used() { cargo tree --locked --quiet --edges normal --prefix none "$@" | awk '{print $1}' | sort -u; }
+# depends A B: A uses B, directly or not.
+depends() { grep -qx "$2" <<<"$(used --package "$1")"; }
+depends_directly() { grep -qx "$2" <<<"$(used --package "$1" --depth 1)"; }
 
 must() { "$@" || { echo "layers: the gate is blind, it does not see: $*" >&2; failed=1; }; }
 must_not() { if "$@"; then echo "layers: forbidden: $*" >&2; failed=1; fi; }
@@ -26,9 +27,9 @@ declare -A allowed=(
   [kos-assembly]="kos-model kos-webhooks kos-repository kos-delivery kos-boot"
 )
 for crate in "${!allowed[@]}"; do
-  used=$(cargo tree --locked --quiet --package "$crate" --edges normal --depth 1 --prefix none | awk '/^kos-/ {print $1}' | grep -vx "$crate" | sort -u)
-  [ -n "${allowed[$crate]}" ] && [ -z "$used" ] && { echo "layers: the gate is blind, it sees no arrow of $crate" >&2; failed=1; }
-  for other in $used; do
+  others=$(used --package "$crate" --depth 1 | grep '^kos-' | grep -vx "$crate")
+  [ -n "${allowed[$crate]}" ] && [ -z "$others" ] && { echo "layers: the gate is blind, it sees no arrow of $crate" >&2; failed=1; }
+  for other in $others; do
     case " ${allowed[$crate]} " in *" $other "*) ;; *) echo "layers: forbidden: $crate -> $other" >&2; failed=1 ;; esac
   done
 done
@@ -48,7 +49,7 @@ must_not depends_directly kos-http-api reqwest
 must_not depends_directly kos-http-api diesel
 
 # What the examples build: neither a database nor a web server of ours.
-example() { cargo tree --locked --quiet --package kos-examples --edges normal,dev --invert "$1" >/dev/null 2>&1; }
+example() { grep -qx "$1" <<<"$(used --package kos-examples --edges normal,dev,build)"; }
 must example reqwest
 for heavy in diesel actix-web; do must_not example "$heavy"; done
 

@@ -98,7 +98,8 @@ impl Service {
     /// The service refuses.
     pub async fn settle(&self) -> anyhow::Result<()> {
         let since = Instant::now();
-        while self.get("/stats").await?["deliveries"]["waiting"] != 0 && since.elapsed() < Duration::from_secs(30) {
+        let waiting = |stats: &Value| stats.pointer("/deliveries/waiting").is_some_and(|waiting| waiting != 0);
+        while waiting(&self.get("/stats").await?) && since.elapsed() < Duration::from_secs(30) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())

@@ -70,7 +70,7 @@ fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
     }
     let settings = check(cli)?;
     match command {
-        Command::Serve => serve::run(settings),
+        Command::Serve => serve::run(&settings),
         Command::Migrate => migrate(&settings.storage),
         Command::CheckConfig => {
             println!("the settings can be used");

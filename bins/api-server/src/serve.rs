@@ -24,14 +24,14 @@ const SHUTDOWN_SECONDS: u64 = 20;
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
 
 /// Runs the service until it is told to stop.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let address = settings.server.bind_addr;
     // The address first: a second server on it must fail before it touches the data.
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: is another server running? BIND_ADDR chooses another"))?;
     let database = Database::open(&settings.storage)?;
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(&settings, &database, listener));
+    let served = runtime.block_on(serve(settings, &database, listener));
     runtime.shutdown_background();
     database.close()?;
     served
@@ -82,7 +82,7 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
 /// Looks after the database; never ends.
 async fn watch(database: &Database) {
     database.watch().await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Serves until a signal comes, then lets open requests finish.

@@ -155,13 +155,13 @@ pub struct WebhookArgs {
     /// The chat for Telegram webhooks that name none
     #[arg(long, env = "TELEGRAM_CHAT_ID", allow_hyphen_values = true)]
     telegram_chat_id: Option<String>,
-    /// Another server in the place of https://hooks.slack.com
+    /// Another server in the place of hooks.slack.com
     #[arg(long, env = "SLACK_API_URL")]
     slack_api_url: Option<String>,
-    /// Another server in the place of https://discord.com
+    /// Another server in the place of discord.com
     #[arg(long, env = "DISCORD_API_URL")]
     discord_api_url: Option<String>,
-    /// Another server in the place of https://api.telegram.org
+    /// Another server in the place of api.telegram.org
     #[arg(long, env = "TELEGRAM_API_URL")]
     telegram_api_url: Option<String>,
     /// Networks that messages may go to although they are not public, by commas: 10.0.0.0/8,127.0.0.1/32

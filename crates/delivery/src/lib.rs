@@ -2,8 +2,8 @@
 //!
 //! This is the only place where storage and senders meet. Nothing is decided in memory that a crash
 //! could lose: a delivery belongs to the engine as long as its lease runs, and what the engine does
-//! not report falls due again by itself. What an outcome leads to is decided in [`policy`], who may
-//! send at the same time in [`lane`], and what is written in [`recorder`].
+//! not report falls due again by itself. What an outcome leads to is decided in `policy`, who may
+//! send at the same time in `lane`, and what is written in `recorder`.
 
 mod engine;
 mod lane;

@@ -1,4 +1,5 @@
 //! The engine against a real Postgres and real receivers, driven by the test.
+#![cfg(test)]
 
 use std::time::Duration;
 

@@ -66,9 +66,10 @@ fn told<B>(request: HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<
             text = format!("{text}: {deeper}");
             source = deeper.source();
         }
-        match error {
-            ApiError::Unavailable(_) => tracing::warn!(cause = text, "the database is not available"),
-            _ => tracing::error!(cause = text, "the request failed"),
+        if matches!(error, ApiError::Unavailable(_)) {
+            tracing::warn!(cause = text, "the database is not available");
+        } else {
+            tracing::error!(cause = text, "the request failed");
         }
     }
     let response = error.response(request.path(), id);

@@ -78,12 +78,9 @@ fn is_outage(error: &DieselError) -> bool {
         "remaining connection slots",
         "canceling statement due to",
     ];
-    match error {
-        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => {
-            true
-        }
-        DieselError::DatabaseError(_, info) => WORDS.iter().any(|words| info.message().contains(words)),
-        DieselError::BrokenTransactionManager => true,
-        other => other.to_string().contains("connection closed"),
+    if let DieselError::DatabaseError(kind, info) = error {
+        let cut = matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand);
+        return cut || WORDS.iter().any(|words| info.message().contains(words));
     }
+    matches!(error, DieselError::BrokenTransactionManager) || error.to_string().contains("connection closed")
 }

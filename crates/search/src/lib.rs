@@ -29,13 +29,13 @@ impl Query {
         let mut query = Self::default();
         let mut rest = text.as_str();
         while let Some((token, remainder)) = next_token(rest) {
-            query.add(token);
+            query.add(&token);
             rest = remainder;
         }
         Ok(query)
     }
 
-    fn add(&mut self, token: Token<'_>) {
+    fn add(&mut self, token: &Token<'_>) {
         let text = token.text.trim();
         if !text.chars().any(char::is_alphanumeric) {
             return;

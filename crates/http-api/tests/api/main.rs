@@ -1,4 +1,5 @@
 //! The API as its callers see it, over a real Postgres and real receivers.
+#![cfg(test)]
 
 mod bad_input;
 mod bench;

@@ -1,4 +1,5 @@
 //! The repository against a real Postgres, a database for each test.
+#![cfg(test)]
 
 mod builders;
 mod deliveries;

@@ -1,5 +1,4 @@
 //! Runs a command with a Postgres of its own for the tests in it, and takes that away afterwards.
-#![expect(clippy::disallowed_methods, reason = "a tool for tests takes the caller's PATH")]
 
 use std::process::{Command, ExitCode};
 
