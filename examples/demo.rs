@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anstream::println;
 use anyhow::Context;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -41,18 +42,20 @@ async fn main() -> anyhow::Result<()> {
     println!("receiver  {}", inbox.url());
     for webhook in webhooks(&inbox)? {
         let created = service.post("/webhooks", &webhook).await?;
-        println!("webhook   {}  {}", text(&created, "/webhook_type"), text(&created, "/destination"));
+        println!("webhook   {}  {}", text(&created, "/webhook_type"), text(&created, "/url"));
     }
     let texts = texts::gather(options.texts);
     anyhow::ensure!(!texts.is_empty(), "this machine carries no texts: neither apt's lists nor translations");
     let (total, clients) = (texts.len(), options.clients);
     let (accepted, expected) = watch::channel(None);
     let watching = tokio::spawn(watch_arrivals(inbox.messages, expected, total));
+    let since = Instant::now();
     let posted = feed(&service, texts, clients).await?;
+    let fed = since.elapsed();
     accepted.send_replace(Some(posted.len()));
     let arrivals = watching.await?;
     service.settle().await?;
-    report(&service, &posted, &arrivals).await?;
+    report(&service, &posted, fed, &arrivals).await?;
     service.stop().await
 }
 
@@ -149,7 +152,12 @@ impl Arrivals {
     }
 }
 
-async fn report(service: &Service, posted: &HashMap<String, Instant>, arrivals: &Arrivals) -> anyhow::Result<()> {
+async fn report(
+    service: &Service,
+    posted: &HashMap<String, Instant>,
+    fed: Duration,
+    arrivals: &Arrivals,
+) -> anyhow::Result<()> {
     println!("\nThe first message on each platform:\n");
     for platform in ["Slack", "Discord", "Telegram", "HTTP"] {
         println!("{}", arrivals.samples.get(platform).map_or("  nothing arrived\n", String::as_str));
@@ -160,7 +168,7 @@ async fn report(service: &Service, posted: &HashMap<String, Instant>, arrivals: 
     latencies.sort_unstable();
     let quantile =
         |share: usize| latencies.get(latencies.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
-    println!("accepted   {}", posted.len());
+    println!("accepted   {} in {:.1} s", posted.len(), fed.as_secs_f64());
     println!("delivered  {} of {}", arrivals.count.values().sum::<usize>(), posted.len() * PLATFORMS);
     println!("failed     {}", stats.pointer("/deliveries/dead").unwrap_or(&Value::Null));
     println!("p50        {:.1} ms from request to arrival", quantile(50).as_secs_f64() * 1000.0);

@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
             (401, reason)
         }
         Ok(id) if seen.lock().is_ok_and(|mut seen| seen.insert(id.clone())) => {
-            println!("{}", screen::show(message));
+            anstream::println!("{}", screen::show(message));
             (204, String::new())
         }
         Ok(id) => {

@@ -91,8 +91,8 @@ async fn send(sender: Sender, destinations: Vec<Destination>) -> anyhow::Result<
     let mut failed = 0;
     for (id, attempt) in manager.send_webhook(&event, payload).await {
         let name = names.iter().find(|(known, _)| *known == id).map_or("?", |(_, kind)| kind.as_str());
-        let why = attempt.error.unwrap_or_default();
-        println!("{name}: {} in {} ms {why}", attempt.outcome.as_str(), attempt.duration.as_millis());
+        let why = attempt.error.map(|error| format!(": {error}")).unwrap_or_default();
+        println!("{name}: {} in {} ms{why}", attempt.outcome.as_str(), attempt.duration.as_millis());
         failed += usize::from(attempt.outcome != Outcome::Delivered);
     }
     anyhow::ensure!(failed == 0, "{failed} of {} webhooks were not reached", names.len());
@@ -124,7 +124,7 @@ async fn send_to_ourselves() -> anyhow::Result<()> {
     println!("\nWhat arrived:");
     for _ in 0..expected {
         let message = inbox.messages.recv().await.context("the receiver stopped")?;
-        println!("{}", screen::show(&message));
+        anstream::println!("{}", screen::show(&message));
     }
     Ok(())
 }

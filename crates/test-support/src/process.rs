@@ -1,9 +1,11 @@
 //! The real binaries, run as a person would run them.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, User};
 
 /// How long a test waits for a line that must come, before it says what came instead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,7 +30,22 @@ impl Process {
     /// Starts a binary with these arguments and no environment but this, `PATH` and `HOME`.
     #[must_use]
     pub fn start(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = command(binary, arguments, environment);
+        Self::spawn(command(&path(binary), arguments, environment))
+    }
+
+    /// As [`Self::start`], as the user `nobody`, which only root can do. The binary is copied into `folder`,
+    /// because `nobody` may not enter where it was built.
+    #[must_use]
+    pub fn start_as_nobody(binary: &str, folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let nobody = User::from_name("nobody").unwrap().expect("there is a user nobody");
+        let copy = folder.join(binary);
+        fs::copy(path(binary), &copy).unwrap();
+        let mut command = command(&copy, &[], environment);
+        command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw()).current_dir("/");
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = channel();
@@ -80,6 +97,12 @@ impl Process {
         (status, self.log())
     }
 
+    /// Waits for its end by itself.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, self.log())
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
@@ -97,7 +120,7 @@ impl Drop for Process {
 /// Runs a binary to its end.
 #[must_use]
 pub fn run(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    command(binary, arguments, environment).output().expect("the binary starts")
+    command(&path(binary), arguments, environment).output().expect("the binary starts")
 }
 
 /// A port that nobody listens on now.
@@ -106,8 +129,8 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn command(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(path(binary));
+fn command(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME"] {
         command.envs(env::var_os(name).map(|value| (name, value)));
