@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// A number below `bound` that is another one each time.
 fn any_below(bound: u32) -> u32 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() / 1000 % bound
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_micros() % bound
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! `api-server serve`: start, run until told to stop, stop without losing anything.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpServer;
@@ -10,8 +11,9 @@ use kos_assembly::{Database, now, repository, sender, surroundings};
 use kos_boot::{secret_file, shutdown};
 use kos_delivery::{Engine, Settings as EngineSettings};
 use kos_http_api::{ApiKey, State, app};
+use kos_repository::Pulse;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 
 use crate::Settings;
@@ -53,6 +55,7 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
     engine.start();
     let state = State {
         repository,
+        pulse: Arc::new(Pulse::feel(database.url().expose_secret())),
         engine: engine.handle(),
         api_key: ApiKey::new(&key.secret),
         locale: settings.place.locale.parse()?,

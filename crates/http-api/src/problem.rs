@@ -142,7 +142,9 @@ impl ApiError {
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
             Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
             Self::PreconditionFailed => "If-Match names an older version: read it again, then repeat".to_owned(),
-            Self::Unavailable(_) => "nothing was stored; try again in a moment".to_owned(),
+            Self::Unavailable(_) => {
+                "try again in a moment; a write that was under way may have been stored all the same".to_owned()
+            }
             Self::Internal(_) => "the operator finds the cause in the log under this request_id".to_owned(),
         }
     }

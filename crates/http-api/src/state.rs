@@ -1,13 +1,14 @@
 //! What every handler shares.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use kos_delivery::Handle;
 use kos_model::Locale;
-use kos_repository::Repository;
+use kos_repository::{Pulse, Repository};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -39,6 +40,8 @@ impl ApiKey {
 pub struct State {
     /// All that is stored.
     pub repository: Repository,
+    /// Whether the database answers.
+    pub pulse: Arc<Pulse>,
     /// The engine that sends what is committed.
     pub engine: Handle,
     /// The key that callers must present.
@@ -57,11 +60,27 @@ pub struct State {
 }
 
 impl State {
-    /// Runs the work of a request to its end, whether or not the caller waits for it.
+    /// Runs the work of a request to its end, whether or not the caller waits for it. When the database
+    /// falls silent the work is given up and the caller told at once; a commit that the database has
+    /// heard of may still be done.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.runtime.spawn(work).await.map_err(|error| ApiError::Internal(Arc::new(error)))?
+        if !self.pulse.beats() {
+            return Err(silent());
+        }
+        let mut work = self.runtime.spawn(work);
+        tokio::select! {
+            done = &mut work => done.map_err(|error| ApiError::Internal(Arc::new(error)))?,
+            () = self.pulse.lost() => {
+                work.abort();
+                Err(silent())
+            }
+        }
     }
+}
+
+fn silent() -> ApiError {
+    ApiError::Unavailable(Arc::new(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer")))
 }

@@ -22,6 +22,11 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations")
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const POOL_WAIT: Duration = Duration::from_millis(900);
 
+/// Between two signs of life on an idle connection over TCP.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long a server over TCP may leave what we sent unconfirmed before the connection counts as dead.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Held while migrating, so that servers that start together take turns.
 const MIGRATION_LOCK: i64 = 0x6b6f_735f_6d69_6772;
 
@@ -54,16 +59,6 @@ impl Repository {
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         Ok(self.pool.get().await?)
-    }
-
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn ping(&self) -> Result<()> {
-        let mut connection = self.connection().await?;
-        sql_query("SELECT 1").execute(&mut connection).await?;
-        Ok(())
     }
 }
 
@@ -140,10 +135,11 @@ async fn pooled(url: &str) -> ConnectionResult<AsyncPgConnection> {
 }
 
 /// One connection: plain over a Unix socket or where the URL says so, TLS otherwise.
-fn connect(url: &str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> {
+pub(crate) fn connect(url: &str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> {
     async move {
         let mut config = parse(url).map_err(bad)?;
         config.connect_timeout(Duration::from_secs(5)).application_name("knowledge-os");
+        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(SILENCE);
         let local = config.get_hosts().iter().all(is_local);
         if local || config.get_ssl_mode() == SslMode::Disable {
             let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;

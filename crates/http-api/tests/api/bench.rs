@@ -1,5 +1,6 @@
 //! The whole application on a database of the test's own.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
@@ -9,7 +10,7 @@ use chrono::{DateTime, Utc};
 use kos_delivery::{Engine, Settings, Surroundings};
 use kos_http_api::{ApiKey, State, app};
 use kos_model::Locale;
-use kos_repository::{KeyRing, Repository};
+use kos_repository::{KeyRing, Pulse, Repository};
 use kos_test_support::{Receiver, TestDb};
 use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -67,6 +68,7 @@ impl Bench {
         let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings);
         let state = State {
             repository: repository.clone(),
+            pulse: Arc::new(Pulse::feel(db.url())),
             engine: engine.handle(),
             api_key: ApiKey::new(&KEY.into()),
             locale: Locale::Ru,
