@@ -24,7 +24,7 @@ declare -A allowed=(
   [kos-repository]="kos-model"
   [kos-delivery]="kos-model kos-webhooks kos-repository"
   [kos-http-api]="kos-model kos-webhooks kos-reports kos-search kos-repository kos-delivery"
-  [kos-assembly]="kos-model kos-webhooks kos-repository kos-delivery kos-boot"
+  [kos-assembly]="kos-webhooks kos-repository kos-delivery kos-boot"
 )
 for crate in "${!allowed[@]}"; do
   others=$(used --package "$crate" --depth 1 | grep '^kos-' | grep -vx "$crate")
