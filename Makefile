@@ -4,19 +4,23 @@ SHELL := /bin/bash
 .PHONY: help run demo test check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The whole workspace at once, so that every dependency is built with one set of features, once.
+RELEASE := $(CARGO) build --release --locked --workspace
 NEXTEST := $(shell command -v cargo-nextest)
 # A supervisor that gives the tests a Postgres of their own and takes it away afterwards.
-WITH_POSTGRES := target/debug/with-postgres
+WITH_POSTGRES := $(TARGET)/debug/with-postgres
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: postgres compiler ## Start the service, with all it needs
-	$(CARGO) run --release --locked --bin api-server
+	$(RELEASE) --bins
+	$(TARGET)/release/api-server
 
 demo: postgres compiler ## Show the service at work on real texts
-	$(CARGO) build --release --locked --bin api-server
-	$(CARGO) run --release --locked -p kos-examples --example demo
+	$(RELEASE) --bins --example demo
+	$(TARGET)/release/examples/demo
 
 test: postgres compiler build ## Run all tests
 	$(CARGO) build --locked --workspace --all-targets

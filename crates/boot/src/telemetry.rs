@@ -7,6 +7,9 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::settings::LogArgs;
 
+/// What others would say although nobody asked; `LOG` may ask for it.
+const QUIET: &str = "actix_server=warn";
+
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,7 +29,7 @@ pub enum Error {
 /// # Errors
 /// Settings that cannot be used.
 pub fn init(args: &LogArgs) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&args.log).map_err(Error::Filter)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log)).map_err(Error::Filter)?;
     let colours = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     let log = log.with_target(false);
