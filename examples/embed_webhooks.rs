@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
         id: EventId::generate(),
         event_type: "order_shipped".parse()?,
         created_at: chrono::Local::now().to_utc(),
-        payload: json!({ "order": 42, "carrier": "DHL" }),
+        payload: json!({ "order": 42, "carrier": "DHL" }).into(),
     };
     deliver(&sender, &target, &event).await
 }

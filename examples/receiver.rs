@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use kos_examples::inbox::{Inbox, Received};
 use kos_examples::screen;
-use kos_webhooks::signature::{self, Headers, Secret};
+use kos_webhooks::signature::{self, Headers, VerifyingKey};
 
 /// Receives signed webhooks, verifies and prints them.
 #[derive(Parser)]
@@ -19,9 +19,9 @@ struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:9000")]
     bind: SocketAddr,
-    /// The signing secret, whsec_…
+    /// The signing secret, whsec_…, or the public key, whpk_…
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
-    secret: Secret,
+    secret: VerifyingKey,
 }
 
 #[tokio::main]
@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// The message's id, when its signature is ours and fresh.
-fn verify(secret: &Secret, message: &Received) -> Result<String, String> {
+fn verify(secret: &VerifyingKey, message: &Received) -> Result<String, String> {
     let header = |name| message.headers.get(name)?.to_str().ok();
     let headers = Headers::find(header).ok_or("the message is not signed")?;
     signature::verify(std::slice::from_ref(secret), &headers, &message.body, chrono::Local::now().to_utc())

@@ -1,4 +1,7 @@
-DROP TABLE webhook_logs;
-DROP TABLE events;
 DROP FUNCTION webhook_hears(jsonb, text);
+DROP TABLE webhook_health;
 DROP TABLE webhooks;
+DROP FUNCTION webhook_registered();
+DROP FUNCTION webhook_changed();
+DROP TABLE webhook_tombstones;
+DROP TABLE directory;

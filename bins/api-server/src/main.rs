@@ -36,6 +36,8 @@ enum Command {
     Serve,
     /// Bring the database to the newest migration, and end
     Migrate,
+    /// Say which encryption keys are in use, and which are not any more; end
+    Keys,
     /// Print the API's description (OpenAPI 3.1), and end
     Openapi,
     /// Say whether the settings can be used, and end
@@ -72,6 +74,7 @@ fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve => serve::run(&settings),
         Command::Migrate => migrate(&settings.storage),
+        Command::Keys => keys(&settings.storage),
         Command::CheckConfig => {
             println!("the settings can be used");
             Ok(())
@@ -86,12 +89,35 @@ fn check(cli: Cli) -> Result<Settings, Faults> {
     let server = cli.server.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
     let place = cli.place.check(&mut faults);
+    if let Some(webhooks) = &webhooks {
+        kos_assembly::judge(webhooks, &mut faults);
+    }
     match (storage, server, webhooks, place) {
         (Some(storage), Some(server), Some(webhooks), Some(place)) => {
             faults.finish().map(|()| Settings { storage, server, webhooks, place })
         }
         _ => Err(faults),
     }
+}
+
+/// Which keys the stored secrets are sealed under: a key that none is sealed under may be taken away.
+fn keys(storage: &Storage) -> anyhow::Result<()> {
+    let database = Database::open(storage)?;
+    let (ids, used) = serve::runtime()?.block_on(async {
+        database.migrate().await?;
+        let repository = kos_assembly::repository(database.url(), storage).await?;
+        anyhow::Ok((repository.key_ids(), repository.webhook_keys().await?))
+    })?;
+    for (place, id) in ids.iter().enumerate() {
+        let webhooks = used.iter().find(|key| key.key_id == *id).map_or(0, |key| key.webhooks);
+        let role = match (place, webhooks) {
+            (0, _) => "seals",
+            (_, 0) => "not in use: may be taken out of ENCRYPTION_KEYS",
+            _ => "opens; the service seals anew what is under it",
+        };
+        println!("{id}  {webhooks} webhooks  {role}");
+    }
+    Ok(database.close()?)
 }
 
 fn migrate(storage: &Storage) -> anyhow::Result<()> {

@@ -8,10 +8,11 @@ use actix_web::HttpServer;
 use actix_web::dev::Server as HttpService;
 use anyhow::Context;
 use kos_assembly::{Database, now, repository, sender, surroundings};
+use kos_boot::settings::Server;
 use kos_boot::{secret_file, shutdown};
 use kos_delivery::{Engine, Settings as EngineSettings};
 use kos_http_api::{ApiKey, State, app};
-use kos_repository::Pulse;
+use kos_repository::{Pulse, Retention};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
@@ -50,8 +51,8 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
     let applied = database.migrate().await?;
     let repository = repository(database.url(), &settings.storage).await?;
     let key = api_key(settings)?;
-    let mut engine =
-        Engine::new(repository.clone(), sender(&settings.webhooks)?, EngineSettings::default(), surroundings());
+    let sender = sender(&settings.webhooks)?;
+    let mut engine = Engine::new(repository.clone(), sender, engine_settings(&settings.server), surroundings()).await?;
     engine.start();
     let state = State {
         repository,
@@ -80,6 +81,11 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
     engine.shutdown().await;
     tracing::info!("stopped; nothing is lost");
     Ok(())
+}
+
+fn engine_settings(server: &Server) -> EngineSettings {
+    let retention = Retention { events: server.event_retention_days, logs: server.log_retention_days };
+    EngineSettings { retention, ..EngineSettings::default() }
 }
 
 /// Looks after the database; never ends.

@@ -108,6 +108,9 @@ fn check(cli: Cli) -> anyhow::Result<Settings> {
     let storage = cli.storage.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
     let place = cli.place.check(&mut faults);
+    if let Some(webhooks) = &webhooks {
+        kos_assembly::judge(webhooks, &mut faults);
+    }
     let zone = place.as_ref().map(|place| place.time_zone).unwrap_or_default();
     let daily = faults.take("DAILY_REPORT_AT", Schedule::parse(&cli.daily_at, zone));
     let weekly = faults.take("WEEKLY_REPORT_AT", Schedule::parse(&cli.weekly_at, zone));

@@ -28,7 +28,7 @@ pub(crate) fn with_database(
         database.migrate().await?;
         let repository = repository(database.url(), &settings.storage).await?;
         let sender = sender(&settings.webhooks)?;
-        let engine = Engine::new(repository.clone(), sender, EngineSettings::default(), surroundings());
+        let engine = Engine::new(repository.clone(), sender, EngineSettings::default(), surroundings()).await?;
         let locale = settings.place.locale.parse()?;
         let desk = Desk { settings, repository, locale, engine };
         let done = work(&desk).await;
@@ -65,8 +65,7 @@ impl Desk {
     /// Stores a report with its deliveries, if it was not stored before or is wanted again.
     pub(crate) async fn emit(&self, period: &Period, again: bool) -> anyhow::Result<()> {
         let kind = period.kind();
-        let event =
-            NewEvent { event_type: kind.event_type(), payload: self.report(period).await?.payload(self.locale) };
+        let event = NewEvent::new(kind.event_type(), self.report(period).await?.payload(self.locale));
         let zone = period.time_zone().to_string();
         let claim = ReportClaim { kind: kind.as_str(), period_start: period.first_day(), time_zone: &zone, again };
         // Leased to nobody: `deliver` takes them, or an api-server that is quicker.

@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use kos_boot::secret_file;
-use kos_boot::settings::{Storage, Webhooks};
+use kos_boot::settings::{Faults, Storage, Webhooks};
 use kos_delivery::Surroundings;
 use kos_repository::{KeyRing, KeyRingError, Repository, embedded};
-use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender};
+use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender, TargetDraft, WebhookType};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use database::Database;
@@ -67,8 +67,33 @@ pub fn sender(settings: &Webhooks) -> Result<Sender, Error> {
         telegram_bot_token: settings.telegram_bot_token.clone(),
         telegram_chat_id: settings.telegram_chat_id.clone(),
     };
-    let egress = EgressPolicy { allow: settings.egress_allow.clone(), ..EgressPolicy::default() };
+    let egress = EgressPolicy {
+        allow: settings.egress_allow.clone(),
+        deny: settings.egress_deny.clone(),
+        ports: settings.egress_ports.clone(),
+        nat64: settings.egress_nat64,
+        proxy: settings.egress_proxy.clone(),
+        ..EgressPolicy::default()
+    };
+    if egress.proxy.is_some() {
+        tracing::info!("every message goes through EGRESS_PROXY, which must refuse private addresses itself");
+    }
     Ok(Sender::new(platforms, egress, Limits::default())?)
+}
+
+/// Judges what only a platform's own rules can judge, and notes what is wrong.
+pub fn judge(settings: &Webhooks, faults: &mut Faults) {
+    let bot = settings.telegram_bot_token.as_ref().map(|token| token.expose_secret().to_owned());
+    let draft = TargetDraft {
+        chat_id: Some(settings.telegram_chat_id.clone().unwrap_or_else(|| "1".to_owned())),
+        bot_token: Some(bot.unwrap_or_else(|| "1:x".to_owned())),
+        ..TargetDraft::default()
+    };
+    let Err(violations) = draft.check(WebhookType::Telegram, &Platforms::default()) else { return };
+    for violation in violations.as_slice() {
+        let name = if violation.pointer == "/bot_token" { "TELEGRAM_BOT_TOKEN" } else { "TELEGRAM_CHAT_ID" };
+        faults.take::<(), _>(name, Err(&violation.detail));
+    }
 }
 
 /// The system's clock and randomness.

@@ -10,9 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono_tz::Tz;
 use clap::Args;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use secrecy::SecretString;
 use url::Url;
+
+/// Retries go on for up to a week, and need their events.
+const LEAST_EVENT_DAYS: u32 = 8;
 
 /// Bytes in an encryption key.
 const KEY_BYTES: usize = 32;
@@ -120,6 +123,12 @@ pub struct ServerArgs {
     /// The key that callers must present; without it one is made and kept in DATA_DIR/api-key
     #[arg(long, env = "API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// How many days events are kept, and what could not be delivered of them
+    #[arg(long, env = "EVENT_RETENTION_DAYS", default_value = "30")]
+    event_retention_days: String,
+    /// How many days the log of attempts is kept
+    #[arg(long, env = "LOG_RETENTION_DAYS", default_value = "14")]
+    log_retention_days: String,
 }
 
 /// How the API is served, understood.
@@ -129,6 +138,10 @@ pub struct Server {
     pub bind_addr: SocketAddr,
     /// The key that callers must present; `None` for the one kept in the data directory.
     pub api_key: Option<SecretString>,
+    /// Days that events are kept for.
+    pub event_retention_days: u16,
+    /// Days that the log of attempts is kept for.
+    pub log_retention_days: u16,
 }
 
 impl ServerArgs {
@@ -139,10 +152,21 @@ impl ServerArgs {
         let api_key = self.api_key.filter(|key| !key.is_empty());
         let key = match &api_key {
             Some(key) if key.len() < 16 => Err("must have at least 16 characters: try `openssl rand -hex 32`"),
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err("must be printable ASCII without spaces, or no header can carry it: try `openssl rand -hex 32`")
+            }
             _ => Ok(()),
         };
-        faults.take("API_KEY", key)?;
-        Some(Server { bind_addr: bind_addr?, api_key: api_key.map(SecretString::from) })
+        let key = faults.take("API_KEY", key);
+        let events = faults.take("EVENT_RETENTION_DAYS", days(&self.event_retention_days, LEAST_EVENT_DAYS));
+        let logs = faults.take("LOG_RETENTION_DAYS", days(&self.log_retention_days, 1));
+        key?;
+        Some(Server {
+            bind_addr: bind_addr?,
+            api_key: api_key.map(SecretString::from),
+            event_retention_days: events?,
+            log_retention_days: logs?,
+        })
     }
 }
 
@@ -167,6 +191,18 @@ pub struct WebhookArgs {
     /// Networks that messages may go to although they are not public, by commas: 10.0.0.0/8,127.0.0.1/32
     #[arg(long, env = "EGRESS_ALLOW")]
     egress_allow: Option<String>,
+    /// Networks that messages may never go to, by commas: this service's own public addresses
+    #[arg(long, env = "EGRESS_DENY")]
+    egress_deny: Option<String>,
+    /// Ports of public addresses beside 443 and 8443, by commas
+    #[arg(long, env = "EGRESS_PORTS")]
+    egress_ports: Option<String>,
+    /// The prefix under which this network translates IPv6 to IPv4, when it is not 64:ff9b::/96
+    #[arg(long, env = "EGRESS_NAT64")]
+    egress_nat64: Option<String>,
+    /// A proxy that every message goes through: http://user:password@host:port
+    #[arg(long, env = "EGRESS_PROXY", hide_env_values = true)]
+    egress_proxy: Option<String>,
 }
 
 /// How messages go out, understood.
@@ -184,6 +220,14 @@ pub struct Webhooks {
     pub telegram_api_url: Option<Url>,
     /// Networks that messages may go to although they are not public.
     pub egress_allow: Vec<IpNet>,
+    /// Networks that messages may never go to.
+    pub egress_deny: Vec<IpNet>,
+    /// Ports of public addresses beside 443 and 8443.
+    pub egress_ports: Vec<u16>,
+    /// The prefix under which this network translates IPv6 to IPv4.
+    pub egress_nat64: Option<Ipv6Net>,
+    /// A proxy that every message goes through.
+    pub egress_proxy: Option<Url>,
 }
 
 impl WebhookArgs {
@@ -193,6 +237,10 @@ impl WebhookArgs {
         let discord = faults.take("DISCORD_API_URL", base_url(self.discord_api_url));
         let telegram = faults.take("TELEGRAM_API_URL", base_url(self.telegram_api_url));
         let allow = faults.take("EGRESS_ALLOW", networks(self.egress_allow.as_deref().unwrap_or_default()));
+        let deny = faults.take("EGRESS_DENY", networks(self.egress_deny.as_deref().unwrap_or_default()));
+        let ports = faults.take("EGRESS_PORTS", ports(self.egress_ports.as_deref().unwrap_or_default()));
+        let nat64 = faults.take("EGRESS_NAT64", nat64(self.egress_nat64.as_deref().unwrap_or_default()));
+        let proxy = faults.take("EGRESS_PROXY", url(self.egress_proxy));
         Some(Webhooks {
             telegram_bot_token: self.telegram_bot_token.filter(|token| !token.is_empty()).map(SecretString::from),
             telegram_chat_id: self.telegram_chat_id.filter(|chat| !chat.is_empty()),
@@ -200,6 +248,10 @@ impl WebhookArgs {
             discord_api_url: discord?,
             telegram_api_url: telegram?,
             egress_allow: allow?,
+            egress_deny: deny?,
+            egress_ports: ports?,
+            egress_nat64: nat64?,
+            egress_proxy: proxy?,
         })
     }
 }
@@ -249,15 +301,47 @@ pub struct LogArgs {
     pub(crate) log_format: String,
 }
 
+fn days(text: &str, least: u32) -> Result<u16, String> {
+    in_range(text, least, 3_650).and_then(|days| u16::try_from(days).map_err(|error| error.to_string()))
+}
+
 fn in_range(text: &str, least: u32, most: u32) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("must be a number from {least} to {most}"))
 }
 
-fn base_url(text: Option<String>) -> Result<Option<Url>, &'static str> {
+fn url(text: Option<String>) -> Result<Option<Url>, &'static str> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.map(Some).ok_or("must be an address such as http://127.0.0.1:9000")
+}
+
+fn base_url(text: Option<String>) -> Result<Option<Url>, &'static str> {
+    match url(text)? {
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("must hold neither a user name nor a password")
+        }
+        Some(url) if url.query().is_some() || url.fragment().is_some() => Err("must end with its path: no ? and no #"),
+        other => Ok(other),
+    }
+}
+
+fn ports(text: &str) -> Result<Vec<u16>, String> {
+    let port = |part: &str| part.parse().ok().filter(|port| *port > 0).ok_or_else(|| format!("`{part}` is no port"));
+    parts(text).map(port).collect()
+}
+
+fn nat64(text: &str) -> Result<Option<Ipv6Net>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let prefix = text.parse::<Ipv6Net>().ok().filter(|net| [32, 40, 48, 56, 64, 96].contains(&net.prefix_len()));
+    prefix.map(Some).ok_or("must be an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as 2001:db8:64::/96")
+}
+
+/// What stands between commas.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn networks(text: &str) -> Result<Vec<IpNet>, String> {
@@ -267,7 +351,7 @@ fn networks(text: &str) -> Result<Vec<IpNet>, String> {
             .or_else(|_not_alone| part.parse())
             .map_err(|_error| format!("`{part}` is no network such as 10.0.0.0/8"))
     };
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect()
+    parts(text).map(network).collect()
 }
 
 fn encryption_keys(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
@@ -278,7 +362,7 @@ fn encryption_keys(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
             .filter(|key| key.len() == KEY_BYTES)
             .ok_or("must be base64 of exactly 32 bytes, several by commas: `openssl rand -base64 32` makes one")
     };
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(key).collect()
+    parts(text).map(key).collect()
 }
 
 fn default_data_dir() -> Result<PathBuf, &'static str> {
@@ -331,6 +415,13 @@ mod tests {
             "--time-zone=Moscow",
             "--locale=de",
             "--encryption-keys=AAAA",
+            "--event-retention-days=7",
+            "--log-retention-days=0",
+            "--egress-deny=x",
+            "--egress-ports=0",
+            "--egress-nat64=64:ff9b::/95",
+            "--egress-proxy=proxy",
+            "--discord-api-url=http://u:p@example.org",
         ]);
         let mut faults = Faults::default();
         program.storage.check(&mut faults);
@@ -345,12 +436,27 @@ mod tests {
                 "ENCRYPTION_KEYS",
                 "BIND_ADDR",
                 "API_KEY",
+                "EVENT_RETENTION_DAYS",
+                "LOG_RETENTION_DAYS",
                 "SLACK_API_URL",
+                "DISCORD_API_URL",
                 "EGRESS_ALLOW",
+                "EGRESS_DENY",
+                "EGRESS_PORTS",
+                "EGRESS_NAT64",
+                "EGRESS_PROXY",
                 "TIME_ZONE",
                 "LOCALE"
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_carry_is_refused() {
+        let program = Program::parse_from(["x", "--data-dir=/tmp", "--api-key=ключ-из-многих-букв"]);
+        let mut faults = Faults::default();
+        program.server.check(&mut faults);
+        assert_eq!(faults.0.iter().map(|fault| fault.name).collect::<Vec<_>>(), ["API_KEY"]);
     }
 
     #[test]

@@ -1,37 +1,55 @@
-//! The engine's frame: intake, claims, shutdown.
+//! The engine's frame: what it is made of, how it begins, how it ends.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use kos_repository::{Claimed, LeaseTerms, Repository};
+use kos_repository::{Claimed, Emitted, Holder, LeaseTerms, NewEvent, Repository, TokenMint};
 use kos_webhooks::Sender;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ailing::Ailing;
+use crate::chain::Chain;
+use crate::endpoint::Endpoints;
+use crate::ingest::{self, Accepted, Offer};
 use crate::lane::{Entry, Lanes, Leased};
-use crate::recorder::{self, Chain, Note};
+use crate::recorder::{Note, Recorder};
 use crate::settings::{Settings, Surroundings};
 
 /// Outcomes that may wait for the recorder before senders wait too.
-const NOTES: usize = 1024;
+const NOTES: usize = 4_096;
 
 /// Why the engine could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database is away.
+    #[error("the engine cannot begin without its database")]
+    Begin(#[source] kos_repository::Error),
+    /// The database is away.
     #[error("deliveries could not be claimed")]
     Claim(#[source] kos_repository::Error),
+    /// The engine has ended.
+    #[error("the service is stopping")]
+    Stopped,
+    /// The event was not stored.
+    #[error("the event could not be stored")]
+    Ingest(#[source] Arc<kos_repository::Error>),
 }
 
 /// The running engine. Stop it with [`Self::shutdown`]; dropping it loses nothing either, but what
-/// it holds then waits for its leases to run out.
+/// it holds then waits until another process notices.
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
+    /// Ours until [`Self::start`]; then kept by a task of its own.
+    holder: Option<Holder>,
+    standing: Option<JoinHandle<Holder>>,
     claims: Option<JoinHandle<()>>,
+    chores: Vec<JoinHandle<()>>,
     recorder: JoinHandle<()>,
 }
 
@@ -42,15 +60,23 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) surroundings: Surroundings,
     pub(crate) lanes: Lanes,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) ailing: Arc<Ailing>,
+    pub(crate) permits: Semaphore,
     pub(crate) notes: mpsc::Sender<Note>,
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
+    mint: RwLock<TokenMint>,
+    turn: AtomicUsize,
     tasks: TaskTracker,
 }
 
 /// The engine as writers see it: what they commit, it sends at once. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<Shared>);
+pub struct Handle {
+    shared: Arc<Shared>,
+    offers: mpsc::Sender<Offer>,
+}
 
 /// One writer's promise to hand over what its change gives birth to.
 #[derive(Debug)]
@@ -61,32 +87,45 @@ pub struct Intake {
 }
 
 impl Handle {
-    /// Ask for this before the write, pass [`Intake::terms`] along with it, and give what it claimed
-    /// to [`Intake::take`].
+    /// Stores an event with every delivery it causes, together with the events of others that come at
+    /// the same time. Once this returns, it is on disk and on its way.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses; then nothing is stored.
+    pub async fn accept(&self, event: NewEvent) -> Result<Accepted, Error> {
+        let (answer, stored) = oneshot::channel();
+        self.offers.send(Offer { event, answer }).await.map_err(|_ended| Error::Stopped)?;
+        stored.await.map_err(|_ended| Error::Stopped)?.map_err(Error::Ingest)
+    }
+
+    /// For a change of one's own: ask for this before the write, pass [`Intake::terms`] along with it,
+    /// and give what it emitted to [`Intake::take`].
     #[must_use]
     pub fn intake(&self) -> Intake {
-        let shared = Arc::clone(&self.0);
-        let stopping = shared.stop.is_cancelled();
-        let lease = if stopping { Duration::ZERO } else { shared.settings.lease };
-        let terms = LeaseTerms { lease, full: shared.lanes.full() };
-        Intake { shared, terms, since: Instant::now() }
+        self.shared.intake()
     }
 
     /// Messages on their way now.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.0.lanes.in_flight()
+        self.shared.lanes.in_flight()
     }
 
     /// Has the engine look at the database now, because something there may have become due.
     pub fn wake(&self) {
-        self.0.wake.notify_one();
+        self.shared.wake.notify_one();
     }
 
     /// The guarded client, for messages that somebody tries out by hand.
     #[must_use]
     pub fn sender(&self) -> &Sender {
-        &self.0.sender
+        &self.shared.sender
+    }
+
+    /// The engine's numbers.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
     }
 }
 
@@ -98,7 +137,21 @@ impl Intake {
     }
 
     /// Sends what the write claimed.
-    pub fn take(self, claimed: Vec<Claimed>) {
+    pub fn take(self, emitted: Emitted) {
+        self.take_all([emitted]);
+    }
+
+    /// As [`Self::take`], for any number of events.
+    pub fn take_all(self, emitted: impl IntoIterator<Item = Emitted>) {
+        let mut all: Vec<Emitted> = emitted.into_iter().collect();
+        self.take_from(&mut all);
+    }
+
+    pub(crate) fn take_from(self, emitted: &mut [Emitted]) {
+        if emitted.iter().any(Emitted::leaves_some) {
+            self.shared.wake.notify_one();
+        }
+        let claimed = emitted.iter_mut().flat_map(|emitted| std::mem::take(&mut emitted.claimed)).collect();
         let refused = self.shared.enter(claimed, self.since);
         if !refused.is_empty() {
             let shared = Arc::clone(&self.shared);
@@ -110,34 +163,64 @@ impl Intake {
 impl Engine {
     /// An engine that sends what it is given. It looks at the database by itself only after
     /// [`Self::start`]. Must be called within a Tokio runtime.
-    #[must_use]
-    pub fn new(repository: Repository, sender: Sender, settings: Settings, surroundings: Surroundings) -> Self {
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn new(
+        repository: Repository,
+        sender: Sender,
+        settings: Settings,
+        surroundings: Surroundings,
+    ) -> Result<Self, Error> {
+        let holder = repository.holder_enlist().await.map_err(Error::Begin)?;
+        repository.directory_refresh().await.map_err(Error::Begin)?;
         let (notes, inbox) = mpsc::channel(NOTES);
-        let recorder = tokio::spawn(recorder::run(repository.clone(), inbox));
+        let ailing = Arc::new(Ailing::default());
+        ailing.replace(repository.webhook_ailing().await.map_err(Error::Begin)?);
+        let closes_after = settings.breaker.closes_after;
+        let recorder = Recorder { repository: repository.clone(), ailing: Arc::clone(&ailing), closes_after };
         let shared = Shared {
             repository,
             sender,
-            lanes: Lanes::new(settings.in_flight, settings.backlog),
+            lanes: Lanes::new(&settings),
+            endpoints: Endpoints::default(),
+            ailing,
+            permits: Semaphore::new(settings.in_flight),
             settings,
             surroundings,
             notes,
             wake: Notify::new(),
             stop: CancellationToken::new(),
+            mint: RwLock::new(holder.mint()),
+            turn: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
         };
-        Self { shared: Arc::new(shared), claims: None, recorder }
+        Ok(Self {
+            shared: Arc::new(shared),
+            holder: Some(holder),
+            standing: None,
+            claims: None,
+            chores: Vec::new(),
+            recorder: tokio::spawn(recorder.run(inbox)),
+        })
     }
 
-    /// Has the engine look for due deliveries from now on, until it is shut down.
+    /// Has the engine look for due deliveries, and see to everything else that is its business, from now
+    /// on until it is shut down.
     pub fn start(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        self.claims.get_or_insert_with(|| tokio::spawn(async move { shared.claim_for_ever().await }));
+        let Some(holder) = self.holder.take() else { return };
+        let shared = || Arc::clone(&self.shared);
+        self.standing = Some(tokio::spawn(shared().stand(holder)));
+        self.chores = vec![tokio::spawn(shared().see_to_the_urgent()), tokio::spawn(shared().see_to_the_rest())];
+        self.claims = Some(tokio::spawn(shared().claim_for_ever()));
     }
 
     /// The engine as writers see it.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.shared))
+        let (offers, inbox) = ingest::channel();
+        tokio::spawn(ingest::run(Arc::clone(&self.shared), inbox));
+        Handle { shared: Arc::clone(&self.shared), offers }
     }
 
     /// Delivers everything that is due now, and returns when nothing is left that is due.
@@ -160,13 +243,13 @@ impl Engine {
     /// Stops claiming, lets finish what is on its way (as long as [`Settings::drain`] says), hands the
     /// rest back and writes down every outcome.
     pub async fn shutdown(self) {
-        let Self { shared, claims, recorder } = self;
+        let Self { shared, holder, standing, claims, chores, recorder } = self;
         shared.stop.cancel();
         if let Some(claims) = claims {
             // A claim that is under way must end: what it took has to be handed back.
             let _ = claims.await;
         }
-        let queued = shared.lanes.take_queued();
+        let queued = shared.lanes.drain_all();
         shared.release(&queued).await;
         shared.tasks.close();
         if timeout(shared.settings.drain, shared.tasks.wait()).await.is_err() {
@@ -176,54 +259,46 @@ impl Engine {
             tracing::warn!("the database is away: the last outcomes are not written, those messages will be repeated");
         }
         recorder.abort();
+        for chore in chores {
+            let _ = timeout(FAREWELL, chore).await;
+        }
+        let holder = match standing {
+            Some(standing) => timeout(FAREWELL, standing).await.ok().and_then(Result::ok),
+            None => holder,
+        };
+        if let Some(holder) = holder {
+            // If it fails, others find our lock free, and nothing of ours.
+            let _ = timeout(FAREWELL, holder.resign()).await;
+        }
     }
 }
 
+/// How long a farewell to the database may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 impl Shared {
-    async fn claim_for_ever(self: Arc<Self>) {
-        let (shortest, longest) = self.settings.poll;
-        let mut wait = shortest;
-        let mut away = false;
-        while !self.stop.is_cancelled() {
-            match self.claim().await {
-                Ok(claimed) => {
-                    if away {
-                        tracing::info!("the database is back; deliveries go on");
-                    }
-                    away = false;
-                    wait = if claimed > 0 { shortest } else { (wait * 2).min(longest) };
-                }
-                Err(error) => {
-                    if !away {
-                        tracing::warn!(error = %Chain(&error), "deliveries wait for the database");
-                    }
-                    away = true;
-                    wait = longest;
-                }
-            }
-            metrics::gauge!("kos_in_flight").set(self.lanes.in_flight());
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = self.wake.notified() => sleep(shortest / 5).await,
-                () = self.stop.cancelled() => {}
-            }
-        }
+    pub(crate) fn intake(self: &Arc<Self>) -> Intake {
+        let full = self.lanes.full().filter(|_| !self.stop.is_cancelled());
+        let mint = full.is_some().then(|| self.mint());
+        let terms = LeaseTerms { mint, lease: self.settings.lease, full: full.unwrap_or_default() };
+        Intake { shared: Arc::clone(self), terms, since: Instant::now() }
     }
 
-    /// Takes what is due and there is room for; returns how many deliveries.
-    async fn claim(self: &Arc<Self>) -> kos_repository::Result<usize> {
-        let (rooms, cap) = self.lanes.rooms();
-        let since = Instant::now();
-        let claimed = self.repository.delivery_claim(&rooms, cap, self.settings.claim, self.settings.lease).await?;
-        let count = claimed.len();
-        let refused = self.enter(claimed, since);
-        self.release(&refused).await;
-        self.lanes.mark_hungry();
-        Ok(count)
+    pub(crate) fn mint(&self) -> TokenMint {
+        self.mint.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_mint(&self, mint: TokenMint) {
+        *self.mint.write().unwrap_or_else(PoisonError::into_inner) = mint;
+    }
+
+    /// A number below `count` that goes round.
+    pub(crate) fn turn(&self, count: usize) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default()
     }
 
     /// Starts or queues deliveries; returns those for which there is no room.
-    fn enter(self: &Arc<Self>, claimed: Vec<Claimed>, since: Instant) -> Vec<Leased> {
+    pub(crate) fn enter(self: &Arc<Self>, claimed: Vec<Claimed>, since: Instant) -> Vec<Leased> {
         let mut refused = Vec::new();
         for claimed in claimed {
             let leased = Leased { claimed, since };

@@ -1,15 +1,22 @@
 //! Writes outcomes in batches, and never gives one up while the process lives.
+//!
+//! While one batch is being written the next one gathers: when little is going on an outcome is written
+//! at once, and when much is going on many share a transaction.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kos_repository::{Finished, Repository};
+use kos_model::{Outcome, WebhookId};
+use kos_repository::{Fared, Finished, Repository};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
+use crate::ailing::Ailing;
+use crate::chain::Chain;
+
 /// Outcomes in one statement at the most.
 const BATCH: usize = 256;
-/// How long the first outcome of a batch waits for company.
-const GATHER: Duration = Duration::from_millis(5);
 /// Between two tries while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -22,83 +29,117 @@ pub(crate) enum Note {
     Flush(oneshot::Sender<()>),
 }
 
-/// Runs until every sender of notes is gone.
-pub(crate) async fn run(repository: Repository, mut notes: mpsc::Receiver<Note>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while notes.recv_many(&mut batch, BATCH).await > 0 {
-        if batch.len() < BATCH && !batch.iter().any(|note| matches!(note, Note::Flush(_))) {
-            sleep(GATHER).await;
-            while batch.len() < BATCH
-                && let Ok(note) = notes.try_recv()
-            {
-                batch.push(note);
-            }
-        }
-        let mut reports = Vec::with_capacity(batch.len());
-        let mut flushes = Vec::new();
-        for note in batch.drain(..) {
-            match note {
-                Note::Finished(report) => reports.push(*report),
-                Note::Flush(done) => flushes.push(done),
-            }
-        }
-        write(&repository, &reports).await;
-        for done in flushes {
-            // Nobody waits any more: then there is nobody to tell.
-            let _ = done.send(());
-        }
-    }
+/// Where outcomes are written.
+pub(crate) struct Recorder {
+    pub(crate) repository: Repository,
+    pub(crate) ailing: Arc<Ailing>,
+    /// Successes after which a half-open breaker closes.
+    pub(crate) closes_after: u32,
 }
 
-/// Writes a batch, however long the database is away. A batch that the database refuses is written
-/// one by one, so that one bad outcome spoils no other.
-async fn write(repository: &Repository, reports: &[Finished]) {
-    if reports.is_empty() || try_write(repository, reports).await {
-        return;
-    }
-    for report in reports {
-        try_write(repository, std::slice::from_ref(report)).await;
-    }
-}
-
-/// Whether it is written, or there is nothing more to be done about it.
-async fn try_write(repository: &Repository, reports: &[Finished]) -> bool {
-    let mut told = false;
-    loop {
-        match repository.delivery_finish(reports).await {
-            Ok(held) => {
-                let stale = reports.len().saturating_sub(held.len());
-                metrics::counter!("kos_stale_outcomes_total").increment(u64::try_from(stale).unwrap_or_default());
-                return true;
-            }
-            Err(error) if error.is_unavailable() => {
-                if !told {
-                    tracing::warn!(error = %Chain(&error), outcomes = reports.len(), "outcomes wait for the database");
-                    told = true;
+impl Recorder {
+    /// Runs until every sender of notes is gone.
+    pub(crate) async fn run(self, mut notes: mpsc::Receiver<Note>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while notes.recv_many(&mut batch, BATCH).await > 0 {
+            let mut reports = Vec::with_capacity(batch.len());
+            let mut flushes = Vec::new();
+            for note in batch.drain(..) {
+                match note {
+                    Note::Finished(report) => reports.push(*report),
+                    Note::Flush(done) => flushes.push(done),
                 }
-                sleep(RETRY).await;
             }
-            Err(error) => {
-                let delivery = reports.first().map(|report| report.claimed.id.to_string());
-                tracing::error!(error = %Chain(&error), delivery.id = delivery, outcomes = reports.len(),
-                    "the database refuses these outcomes; the deliveries will be tried again");
-                return reports.len() == 1;
+            self.write(&reports).await;
+            for done in flushes {
+                // Nobody waits any more: then there is nobody to tell.
+                let _ = done.send(());
             }
+        }
+    }
+
+    /// Writes a batch, however long the database is away. A batch that the database refuses is written
+    /// one by one, so that one bad outcome spoils no other.
+    async fn write(&self, reports: &[Finished]) {
+        if reports.is_empty() {
+            return;
+        }
+        if !self.try_write(reports).await {
+            for report in reports {
+                self.try_write(std::slice::from_ref(report)).await;
+            }
+        }
+        self.note_health(reports).await;
+    }
+
+    /// Whether it is written, or there is nothing more to be done about it.
+    async fn try_write(&self, reports: &[Finished]) -> bool {
+        let mut told = false;
+        loop {
+            match self.repository.delivery_finish(reports).await {
+                Ok(held) => {
+                    let stale = reports.len().saturating_sub(held.len());
+                    metrics::counter!("kos_stale_outcomes_total").increment(u64::try_from(stale).unwrap_or_default());
+                    return true;
+                }
+                Err(error) if error.is_unavailable() => {
+                    if !told {
+                        tracing::warn!(error = %Chain(&error), outcomes = reports.len(), "outcomes wait for the database");
+                        told = true;
+                    }
+                    sleep(RETRY).await;
+                }
+                Err(error) => {
+                    let delivery = reports.first().map(|report| report.claimed.id.to_string());
+                    tracing::error!(error = %Chain(&error), delivery.id = delivery, outcomes = reports.len(),
+                        "the database refuses these outcomes; the deliveries will be tried again");
+                    return reports.len() == 1;
+                }
+            }
+        }
+    }
+
+    /// Success of a webhook in perfect health is no news.
+    async fn note_health(&self, reports: &[Finished]) {
+        let mut fared = fared(reports);
+        fared.retain(|it| it.failures > 0 || (it.succeeded && self.ailing.contains(it.webhook_id)));
+        if fared.is_empty() {
+            return;
+        }
+        self.ailing.add(fared.iter().filter(|it| it.failures > 0).map(|it| it.webhook_id));
+        if let Err(error) = self.repository.webhook_fared(&fared, self.closes_after).await {
+            // The next attempt tells the same.
+            tracing::warn!(error = %Chain(&error), "the health of {} webhooks is not noted", fared.len());
         }
     }
 }
 
-/// An error with all its causes, on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+/// How each webhook fared in these attempts, which are in the order of their ends.
+fn fared(reports: &[Finished]) -> Vec<Fared> {
+    let mut by_webhook: HashMap<WebhookId, Fared> = HashMap::new();
+    for report in reports {
+        let webhook_id = report.claimed.recipient.webhook_id;
+        let fared = by_webhook.entry(webhook_id).or_insert_with(|| Fared {
+            webhook_id,
+            succeeded: false,
+            failures: 0,
+            last_error: None,
+        });
+        match report.attempt.outcome {
+            Outcome::Delivered => {
+                fared.succeeded = true;
+                fared.failures = 0;
+            }
+            Outcome::Retry { .. } | Outcome::Gone | Outcome::Unauthorized => {
+                fared.failures += 1;
+                fared.last_error.clone_from(&report.attempt.error);
+            }
+            // The message's fault, the address's, or ours.
+            Outcome::Rejected | Outcome::Moved { .. } | Outcome::Fault => {}
         }
-        Ok(())
     }
+    let mut all: Vec<Fared> = by_webhook.into_values().collect();
+    // Always in the same order, so that two servers never wait for each other.
+    all.sort_by_key(|fared| fared.webhook_id);
+    all
 }

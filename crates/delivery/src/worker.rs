@@ -1,107 +1,183 @@
 //! One attempt: send, decide, tell the recorder.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kos_model::{Attempt, Outcome};
-use kos_repository::{Claimed, Finished};
-use kos_webhooks::{Message, Target};
+use kos_model::{Attempt, Outcome, Pause, Scope, WebhookId};
+use kos_repository::{Address, Claimed, DisabledReason, Finished, Next, OpenFor};
+use kos_webhooks::Message;
 
+use crate::chain::Chain;
+use crate::endpoint::Endpoint;
 use crate::engine::Shared;
-use crate::lane::Leased;
+use crate::lane::{Bearing, Leased};
 use crate::policy::{Effect, decide};
-use crate::recorder::{Chain, Note};
+use crate::recorder::Note;
 
 impl Shared {
     /// Sends to one webhook until its lane has nothing more in memory.
-    pub(crate) async fn work(&self, first: Leased) {
+    pub(crate) async fn work(self: &Arc<Self>, first: Leased) {
         let webhook = first.claimed.recipient.webhook_id;
         let mut next = Some(first);
         while let Some(leased) = next {
-            if self.may_begin(&leased) {
-                self.attempt(leased.claimed).await;
-            } else {
-                self.release(&[leased]).await;
-            }
+            let tier = leased.tier();
+            self.see_to(leased).await;
             let wants;
-            (next, wants) = self.lanes.next(webhook);
+            (next, wants) = self.lanes.next(webhook, tier);
             if wants {
                 self.wake.notify_one();
             }
         }
     }
 
+    async fn see_to(self: &Arc<Self>, leased: Leased) {
+        // The webhook as it is now, which may not be what it was when the delivery was claimed.
+        let directory = self.repository.directory();
+        let Some(recipient) = directory.get(leased.claimed.recipient.webhook_id) else { return };
+        let endpoint = self.endpoints.ready(recipient, &self.sender);
+        if recipient.enabled && self.may_begin(&leased, recipient.policy.timeout()) {
+            self.attempt(leased.claimed, &endpoint).await;
+        } else {
+            self.release(&[leased]).await;
+        }
+    }
+
     /// An attempt must end while its lease holds, and none begins during a shutdown.
-    fn may_begin(&self, leased: &Leased) -> bool {
-        let needed = self.settings.attempt + self.settings.margin;
+    fn may_begin(&self, leased: &Leased, timeout: Duration) -> bool {
+        let needed = timeout + self.settings.margin;
         !self.stop.is_cancelled() && leased.since.elapsed() + needed <= self.settings.lease
     }
 
-    async fn attempt(&self, claimed: Claimed) {
+    async fn attempt(self: &Arc<Self>, claimed: Claimed, endpoint: &Endpoint) {
+        // Closed only when the engine is gone, and then nobody is left to send.
+        let Ok(_permit) = self.permits.acquire().await else { return };
         let number = claimed.attempts.saturating_add(1);
-        let attempt = self.send(&claimed).await;
+        let attempt = self.send(&claimed, endpoint).await;
         let settings = &self.settings;
-        let jitter = (self.surroundings.jitter)();
-        let (next, effect) = decide(&attempt.outcome, number, &settings.schedule, settings.fault_wait, jitter);
+        let own = endpoint.recipient.policy.schedule();
+        let schedule = own.as_ref().unwrap_or(&settings.schedule);
+        let verdict = decide(&attempt, number, schedule, settings.fault_wait, (self.surroundings.jitter)());
         tell(&claimed, number, &attempt);
-        self.apply(&claimed, effect).await;
-        let report = Note::Finished(Box::new(Finished { claimed, attempt, next }));
+        self.bear(endpoint, verdict.bearing).await;
+        self.apply(endpoint, verdict.effect, &attempt).await;
+        if endpoint.recipient.policy.ordered && matches!(verdict.next, Next::RetryIn(..) | Next::DeferFor(..)) {
+            // Whatever comes after it must wait for it.
+            self.release(&self.lanes.turn_back(endpoint.recipient.webhook_id)).await;
+        }
+        let report = Note::Finished(Box::new(Finished { claimed, attempt, next: verdict.next }));
         if self.notes.send(report).await.is_err() {
             tracing::error!("the recorder is gone: this outcome is lost and the delivery will be repeated");
         }
     }
 
-    async fn send(&self, claimed: &Claimed) -> Attempt {
-        let target = match &claimed.recipient.target {
-            Ok(stored) => Target::from_json(claimed.recipient.webhook_type, stored).map_err(|error| error.to_string()),
-            Err(reason) => Err(reason.clone()),
+    async fn send(&self, claimed: &Claimed, endpoint: &Endpoint) -> Attempt {
+        let destination = match &endpoint.destination {
+            Ok(destination) => destination,
+            Err(reason) => return fault(reason.clone()),
         };
-        let target = match target {
-            Ok(target) => target,
-            Err(reason) => return fault(reason),
-        };
-        let id = Message::id_of(claimed.event.id, claimed.recipient.webhook_id);
-        let message = Message {
-            event: &claimed.event,
-            locale: claimed.recipient.locale,
-            id: &id,
-            sent_at: (self.surroundings.now)(),
-        };
-        self.sender.send(&target, &message).await
+        let recipient = &endpoint.recipient;
+        let id = Message::id_of(claimed.event.id, recipient.webhook_id);
+        let sent_at = (self.surroundings.now)();
+        let message = Message { event: &claimed.event, locale: recipient.locale, id: &id, sent_at };
+        self.sender.send_to(destination, &message, recipient.policy.timeout()).await
+    }
+
+    /// What the attempt means for the webhook's breaker.
+    async fn bear(&self, endpoint: &Endpoint, bearing: Bearing) {
+        let webhook = endpoint.recipient.webhook_id;
+        let rule = &self.settings.breaker;
+        if !self.lanes.fared(webhook, bearing, rule) {
+            return;
+        }
+        self.release(&self.lanes.trip(webhook)).await;
+        let spread = 1.0 + 0.1 * (2.0 * (self.surroundings.jitter)() - 1.0);
+        let open_for = OpenFor { base: rule.open_for, most: rule.open_at_most, spread };
+        match self.repository.webhook_trip(webhook, open_for).await {
+            Ok(true) => {
+                metrics::counter!("kos_breaker_trips_total").increment(1);
+                tracing::warn!(webhook.id = %webhook, "webhook {webhook} fails again and again: it is left alone for a while");
+            }
+            Ok(false) => {}
+            Err(error) => self.unchanged(webhook, &error),
+        }
+        self.lanes.written(webhook);
     }
 
     /// What the outcome means for the webhook is written before what it means for the delivery: a
     /// crash in between repeats the attempt and loses nothing.
-    async fn apply(&self, claimed: &Claimed, effect: Effect) {
-        let webhook = claimed.recipient.webhook_id;
-        let applied = match effect {
-            Effect::None => return,
-            Effect::Hold(wait) => {
-                self.release(&self.lanes.hold(webhook, wait)).await;
-                self.repository.webhook_hold(webhook, wait.as_secs_f64()).await
-            }
-            Effect::Disable(reason) => {
-                tracing::warn!(webhook.id = %webhook, reason, "webhook {webhook} is switched off: {reason}");
-                self.repository.webhook_disable(webhook, reason).await.map(|_changed| ())
-            }
-            Effect::Move(chat_id) => self.follow(claimed, chat_id).await,
-        };
-        if let Err(error) = applied {
-            tracing::warn!(webhook.id = %webhook, error = %Chain(&error), "webhook {webhook} could not be changed");
+    async fn apply(self: &Arc<Self>, endpoint: &Endpoint, effect: Effect, attempt: &Attempt) {
+        match effect {
+            Effect::None => {}
+            Effect::Hold(pause) => self.hold(endpoint, pause).await,
+            Effect::Disable(reason) => self.disable(endpoint.recipient.webhook_id, reason, attempt).await,
+            Effect::Move(chat_id) => self.follow(endpoint, chat_id).await,
         }
     }
 
-    async fn follow(&self, claimed: &Claimed, chat_id: i64) -> kos_repository::Result<()> {
-        let recipient = &claimed.recipient;
-        let Ok(stored) = &recipient.target else { return Ok(()) };
-        let Ok(target) = Target::from_json(recipient.webhook_type, stored) else { return Ok(()) };
-        let moved = target.moved(chat_id);
-        tracing::info!(webhook.id = %recipient.webhook_id, chat_id, "the chat moved; its new id is stored");
-        self.repository.webhook_move(recipient.webhook_id, &moved.to_json(), &moved.redacted()).await
+    async fn hold(&self, endpoint: &Endpoint, pause: Pause) {
+        let held = match pause.scope {
+            Scope::Webhook => vec![endpoint.recipient.webhook_id],
+            Scope::Account => self.account_of(endpoint),
+        };
+        for webhook in &held {
+            self.release(&self.lanes.hold(*webhook, pause.wait)).await;
+        }
+        if let Err(error) = self.repository.webhook_hold(&held, pause.wait).await {
+            self.unchanged(endpoint.recipient.webhook_id, &error);
+        }
+        for webhook in &held {
+            self.lanes.written(*webhook);
+        }
+    }
+
+    /// Every webhook that shares the platform's limits with this one.
+    fn account_of(&self, endpoint: &Endpoint) -> Vec<WebhookId> {
+        let account = endpoint.account(&self.sender);
+        let shares = |other: &&Arc<kos_repository::Recipient>| {
+            other.webhook_type == endpoint.recipient.webhook_type
+                && self.endpoints.ready(other, &self.sender).account(&self.sender) == account
+        };
+        self.repository.directory().iter().filter(shares).map(|other| other.webhook_id).collect()
+    }
+
+    async fn disable(self: &Arc<Self>, webhook: WebhookId, reason: DisabledReason, attempt: &Attempt) {
+        let why = reason.as_str();
+        tracing::warn!(webhook.id = %webhook, reason = why, error = attempt.error, "webhook {webhook} is switched off: {why}");
+        let intake = self.intake();
+        match self.repository.webhook_disable(webhook, reason, attempt.error.as_deref(), intake.terms()).await {
+            Ok(told) => intake.take_all(told),
+            Err(error) => self.unchanged(webhook, &error),
+        }
+        self.release(&self.lanes.drain(webhook)).await;
+    }
+
+    async fn follow(&self, endpoint: &Endpoint, chat_id: i64) {
+        let webhook = endpoint.recipient.webhook_id;
+        let Ok(destination) = &endpoint.destination else { return };
+        let moved = destination.target().clone().moved(chat_id);
+        tracing::info!(webhook.id = %webhook, chat_id, "the chat moved; its new id is stored");
+        let address = Address { target: moved.to_json(), destination: moved.redacted(), details: moved.details() };
+        if let Err(error) = self.repository.webhook_move(webhook, &address).await {
+            self.unchanged(webhook, &error);
+        } else if let Err(error) = self.repository.directory_refresh().await {
+            self.unchanged(webhook, &error);
+        }
+    }
+
+    fn unchanged(&self, webhook: WebhookId, error: &kos_repository::Error) {
+        tracing::warn!(webhook.id = %webhook, error = %Chain(error), "webhook {webhook} could not be changed");
     }
 }
 
 fn fault(error: String) -> Attempt {
-    Attempt { outcome: Outcome::Fault, status: None, response: None, error: Some(error), duration: Duration::ZERO }
+    Attempt {
+        outcome: Outcome::Fault,
+        pause: None,
+        status: None,
+        response: None,
+        error: Some(error),
+        duration: Duration::ZERO,
+    }
 }
 
 fn tell(claimed: &Claimed, number: u32, attempt: &Attempt) {

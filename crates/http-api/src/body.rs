@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use kos_model::Violation;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::problem::{ApiError, Result};
 
@@ -32,6 +32,27 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
                 return Err(ApiError::UnsupportedMediaType);
             }
             parse(&read(payload).await?).map(Self)
+        })
+    }
+}
+
+/// A JSON body that may be left out.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            let bytes = read(payload).await?;
+            match bytes.is_empty() {
+                true => Ok(Self(T::default())),
+                false if is_json => parse(&bytes).map(Self),
+                false => Err(ApiError::UnsupportedMediaType),
+            }
         })
     }
 }
@@ -108,17 +129,29 @@ fn known(text: &str) -> &str {
 }
 
 /// Refuses what Postgres cannot keep in JSON, at the place where it stands.
-pub(crate) fn storable(pointer: &str, value: &Value) -> std::result::Result<(), Violation> {
-    let nul =
-        |place: &str| Err(Violation::new(place, "nul_character", "must not contain the character U+0000: remove it"));
+pub(crate) fn storable(pointer: &str, fields: &Map<String, Value>) -> std::result::Result<(), Violation> {
+    fields.iter().try_for_each(|(name, value)| {
+        let place = format!("{pointer}/{}", escaped(name));
+        if name.contains('\0') { Err(nul(&place)) } else { storable_value(&place, value) }
+    })
+}
+
+fn storable_value(pointer: &str, value: &Value) -> std::result::Result<(), Violation> {
     match value {
-        Value::String(text) if text.contains('\0') => nul(pointer),
+        Value::String(text) if text.contains('\0') => Err(nul(pointer)),
         Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(index, item)| storable(&format!("{pointer}/{index}"), item))
+            items.iter().enumerate().try_for_each(|(index, item)| storable_value(&format!("{pointer}/{index}"), item))
         }
-        Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
-            if name.contains('\0') { nul(pointer) } else { storable(&format!("{pointer}/{name}"), field) }
-        }),
+        Value::Object(fields) => storable(pointer, fields),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
+}
+
+fn nul(place: &str) -> Violation {
+    Violation::new(place, "nul_character", "must not contain the character U+0000: remove it")
+}
+
+/// A field's name within a JSON pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }

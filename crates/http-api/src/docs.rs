@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::routes::{events, knowledge, search, stats, system, webhooks};
+use crate::routes::{deliveries, events, knowledge, replays, search, stats, system, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,9 +19,14 @@ use crate::routes::{events, knowledge, search, stats, system, webhooks};
     ),
     paths(
         system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
-        knowledge::create::handler, knowledge::get::handler, search::handler, events::create::handler,
+        knowledge::create::handler, knowledge::get::handler, search::handler,
+        events::create::handler, events::batch::handler, events::list::handler, events::get::handler,
+        events::types::handler,
         webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,
-        webhooks::delete::handler, webhooks::logs::handler, webhooks::test::handler,
+        webhooks::delete::handler, webhooks::logs::handler, webhooks::health::handler, webhooks::test::handler,
+        webhooks::preview::handler, webhooks::pause::handler, webhooks::resume::handler, webhooks::replay::handler,
+        webhooks::rotate::handler, replays::get::handler, replays::cancel::handler,
+        deliveries::list::handler, deliveries::get::handler, deliveries::retry::handler, deliveries::cancel::handler,
     ),
     components(schemas(crate::problem::Problem)),
     security(("api_key" = []), ("bearer" = [])),

@@ -9,6 +9,7 @@ mod docs;
 mod page;
 mod path;
 pub mod problem;
+mod query;
 mod routes;
 mod state;
 mod trace;

@@ -40,6 +40,11 @@ pub(crate) struct Page<T> {
 }
 
 impl PageQuery {
+    /// For lists that have parameters of their own.
+    pub(crate) const fn new(limit: Option<String>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     pub(crate) fn check(&self) -> Result<PageRequest> {
         let limit = self.limit.as_ref().map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));

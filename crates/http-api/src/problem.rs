@@ -36,6 +36,8 @@ pub enum ApiError {
     UnsupportedMediaType,
     /// The thing changed since the caller read it.
     PreconditionFailed,
+    /// As things stand this cannot be done.
+    Conflict(String),
     /// The database is away or too busy.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// A fault of ours.
@@ -71,7 +73,7 @@ pub struct Problem {
 
 /// One broken rule.
 #[derive(Debug, Serialize, ToSchema)]
-struct FieldError {
+pub(crate) struct FieldError {
     /// The field, as a JSON pointer.
     #[schema(example = "/confidence_score")]
     pointer: String,
@@ -94,6 +96,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status, _) => *status,
@@ -110,6 +113,7 @@ impl ApiError {
             Self::TooLarge(_) => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PreconditionFailed => "precondition_failed",
+            Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -125,6 +129,7 @@ impl ApiError {
             Self::TooLarge(_) => "The body is too large",
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::PreconditionFailed => "It was changed in the meantime",
+            Self::Conflict(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Internal(_) => "The service failed",
             Self::Other(status, _) => status.canonical_reason().unwrap_or("The request failed"),
@@ -137,7 +142,7 @@ impl ApiError {
             Self::Malformed(violation) => violation.to_string(),
             Self::Invalid(violations) => violations.to_string(),
             Self::Unauthorized(detail) => (*detail).to_owned(),
-            Self::NotFound(detail) | Self::Other(_, detail) => detail.clone(),
+            Self::NotFound(detail) | Self::Conflict(detail) | Self::Other(_, detail) => detail.clone(),
             Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
             Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
@@ -159,16 +164,12 @@ impl ApiError {
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Internal(_)
             | Self::Other(..) => &[],
         };
-        let view = |violation: &Violation| FieldError {
-            pointer: violation.pointer.clone(),
-            code: violation.code,
-            detail: violation.detail.clone(),
-        };
-        violations.iter().map(view).collect()
+        field_errors(violations)
     }
 
     /// The answer that tells of this error.
@@ -203,6 +204,7 @@ impl ApiError {
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Internal(_)
             | Self::Other(..) => {}
         }
@@ -221,6 +223,7 @@ impl ApiError {
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Other(..) => None,
         }
     }
@@ -255,6 +258,23 @@ impl From<kos_repository::Error> for ApiError {
     }
 }
 
+impl From<Arc<kos_repository::Error>> for ApiError {
+    fn from(error: Arc<kos_repository::Error>) -> Self {
+        if error.is_unavailable() { Self::Unavailable(error) } else { Self::Internal(error) }
+    }
+}
+
+impl From<kos_delivery::Error> for ApiError {
+    fn from(error: kos_delivery::Error) -> Self {
+        match error {
+            kos_delivery::Error::Ingest(cause) => cause.into(),
+            other @ (kos_delivery::Error::Begin(_) | kos_delivery::Error::Claim(_) | kos_delivery::Error::Stopped) => {
+                Self::Unavailable(Arc::new(other))
+            }
+        }
+    }
+}
+
 impl From<Violations> for ApiError {
     fn from(violations: Violations) -> Self {
         Self::Invalid(violations)
@@ -265,6 +285,16 @@ impl From<Violation> for ApiError {
     fn from(violation: Violation) -> Self {
         Self::Invalid(violation.into())
     }
+}
+
+/// Broken rules as callers are told of them.
+pub(crate) fn field_errors(violations: &[Violation]) -> Vec<FieldError> {
+    let view = |violation: &Violation| FieldError {
+        pointer: violation.pointer.clone(),
+        code: violation.code,
+        detail: violation.detail.clone(),
+    };
+    violations.iter().map(view).collect()
 }
 
 /// Where no route leads.

@@ -1,7 +1,9 @@
 //! Every path, its methods, and who may call it.
 
+pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod knowledge;
+pub(crate) mod replays;
 pub(crate) mod search;
 pub(crate) mod stats;
 pub(crate) mod system;
@@ -23,29 +25,43 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(Path::new("/livez").get(system::livez).done())
         .service(Path::new("/readyz").get(system::readyz).done())
         .service(Path::new("/docs").get(docs::redirect).done())
-        .service(Path::new("/metrics").get(system::metrics).done().wrap(from_fn(guarded)))
-        .service(Path::new("/stats").get(stats::stats).done().wrap(from_fn(guarded)))
-        .service(Path::new("/knowledge").post(knowledge::create::handler).done().wrap(from_fn(guarded)))
-        .service(Path::new("/knowledge/{id}").get(knowledge::get::handler).done().wrap(from_fn(guarded)))
-        .service(Path::new("/search").post(search::handler).done().wrap(from_fn(guarded)))
-        .service(Path::new("/events").post(events::create::handler).done().wrap(from_fn(guarded)))
-        .service(
-            Path::new("/webhooks")
-                .post(webhooks::create::handler)
-                .get(webhooks::list::handler)
-                .done()
-                .wrap(from_fn(guarded)),
-        )
-        .service(
-            Path::new("/webhooks/{id}")
-                .get(webhooks::get::handler)
-                .on(Method::PATCH, webhooks::update::handler)
-                .on(Method::DELETE, webhooks::delete::handler)
-                .done()
-                .wrap(from_fn(guarded)),
-        )
-        .service(Path::new("/webhooks/{id}/logs").get(webhooks::logs::handler).done().wrap(from_fn(guarded)))
-        .service(Path::new("/webhooks/{id}/test").post(webhooks::test::handler).done().wrap(from_fn(guarded)));
+        .service(Path::new("/event-types").get(events::types::handler).done())
+        .configure(configure_guarded);
+}
+
+fn configure_guarded(config: &mut web::ServiceConfig) {
+    let paths = [
+        Path::new("/metrics").get(system::metrics),
+        Path::new("/stats").get(stats::stats),
+        Path::new("/knowledge").post(knowledge::create::handler),
+        Path::new("/knowledge/{id}").get(knowledge::get::handler),
+        Path::new("/search").post(search::handler),
+        Path::new("/events").post(events::create::handler).get(events::list::handler),
+        Path::new("/events/batch").post(events::batch::handler),
+        Path::new("/events/{id}").get(events::get::handler),
+        Path::new("/webhooks").post(webhooks::create::handler).get(webhooks::list::handler),
+        Path::new("/webhooks/{id}")
+            .get(webhooks::get::handler)
+            .on(Method::PATCH, webhooks::update::handler)
+            .on(Method::DELETE, webhooks::delete::handler),
+        Path::new("/webhooks/{id}/logs").get(webhooks::logs::handler),
+        Path::new("/webhooks/{id}/health").get(webhooks::health::handler),
+        Path::new("/webhooks/{id}/test").post(webhooks::test::handler),
+        Path::new("/webhooks/{id}/preview").post(webhooks::preview::handler),
+        Path::new("/webhooks/{id}/pause").post(webhooks::pause::handler),
+        Path::new("/webhooks/{id}/resume").post(webhooks::resume::handler),
+        Path::new("/webhooks/{id}/replay").post(webhooks::replay::handler),
+        Path::new("/webhooks/{id}/secret/rotate").post(webhooks::rotate::handler),
+        Path::new("/replays/{id}").get(replays::get::handler),
+        Path::new("/replays/{id}/cancel").post(replays::cancel::handler),
+        Path::new("/deliveries").get(deliveries::list::handler),
+        Path::new("/deliveries/{id}").get(deliveries::get::handler),
+        Path::new("/deliveries/{id}/retry").post(deliveries::retry::handler),
+        Path::new("/deliveries/{id}/cancel").post(deliveries::cancel::handler),
+    ];
+    for path in paths {
+        config.service(path.done().wrap(from_fn(guarded)));
+    }
 }
 
 /// A path under construction; it remembers its methods, to name them where another one is tried.

@@ -79,6 +79,17 @@ impl State {
             }
         }
     }
+
+    /// Waits for something that is done whether or not anybody waits, as long as the database answers.
+    pub(crate) async fn while_alive<T>(&self, waited_for: impl Future<Output = T>) -> Result<T> {
+        if !self.pulse.beats() {
+            return Err(silent());
+        }
+        tokio::select! {
+            done = waited_for => Ok(done),
+            () = self.pulse.lost() => Err(silent()),
+        }
+    }
 }
 
 fn silent() -> ApiError {

@@ -44,11 +44,31 @@ impl Outcome {
     }
 }
 
+/// Whose other messages a platform's wish to wait concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The webhook's alone.
+    Webhook,
+    /// Those of every webhook on the same account: the same bot, or the whole platform.
+    Account,
+}
+
+/// The platform wants nothing more for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// For how long.
+    pub wait: Duration,
+    /// From whom.
+    pub scope: Scope,
+}
+
 /// The record of one attempt: what the operator sees at 3 a.m.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// How it ended.
     pub outcome: Outcome,
+    /// What the platform wants of the messages that come next.
+    pub pause: Option<Pause>,
     /// The HTTP status, when there was an answer.
     pub status: Option<u16>,
     /// The start of the answer's body, at most 1 KiB, with secrets removed.

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::id::EventId;
+use crate::payload::Payload;
 use crate::violation::Violation;
 
 /// Longest event name, in characters.
@@ -86,8 +86,8 @@ pub struct Event {
     pub event_type: EventType,
     /// When it happened.
     pub created_at: DateTime<Utc>,
-    /// The details, a JSON object.
-    pub payload: Value,
+    /// The details, usually a JSON object.
+    pub payload: Payload,
 }
 
 /// What one webhook listens to: an event's exact name, or a family such as `knowledge_*`.

@@ -47,4 +47,6 @@ ids! {
     WebhookId,
     /// Names one event on its way to one webhook.
     DeliveryId,
+    /// Names one replay of past events to one webhook.
+    ReplayId,
 }

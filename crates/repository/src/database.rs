@@ -1,5 +1,6 @@
 //! Connections: how they are made, pooled and migrated.
 
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource};
@@ -11,8 +12,10 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 use tokio_postgres::config::{Host, SslMode};
 
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::seal::KeyRing;
 
@@ -38,7 +41,9 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
 #[derive(Clone, Debug)]
 pub struct Repository {
     pool: Pool<AsyncPgConnection>,
+    pub(crate) url: SecretString,
     pub(crate) keys: KeyRing,
+    pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
 }
 
 impl Repository {
@@ -54,7 +59,7 @@ impl Repository {
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
         let pool = Pool::builder().max_size(connections).connection_timeout(POOL_WAIT).build_unchecked(manager);
-        Ok(Self { pool, keys })
+        Ok(Self { pool, url: url.into(), keys, directory: Arc::default() })
     }
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
@@ -169,7 +174,7 @@ fn is_local(host: &Host) -> bool {
 
 fn tls() -> std::result::Result<rustls::ClientConfig, rustls::Error> {
     use rustls_platform_verifier::BuilderVerifierExt;
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?

@@ -1,16 +1,27 @@
 //! Events and the deliveries they cause: written together, or not at all.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, Double, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use kos_model::{Event, EventId, EventType};
-use serde_json::Value;
+use diesel::sql_types::{Array, BigInt, Bool, Double, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kos_model::{DeliveryId, Event, EventId, EventType, Payload, WebhookId};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::delivery::{Claimed, DeliveryRow, LeaseTerms};
-use crate::error::Result;
+use crate::delivery::{Claimed, Tier};
+use crate::directory::{Directory, Recipient};
+use crate::error::{Error, Result};
+use crate::holder::TokenMint;
+use crate::payload::{ReadPayload, WrittenPayload};
+use crate::schema::events;
+
+/// How often an event is matched against a directory that has changed meanwhile, before it is given up.
+const MATCHES: usize = 10;
 
 /// An event that is about to happen.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,46 +29,86 @@ pub struct NewEvent {
     /// What happens.
     pub event_type: EventType,
     /// The details, a JSON object.
-    pub payload: Value,
+    pub payload: Payload,
+    /// The webhook that it tells of, which does not hear of it itself.
+    pub about: Option<WebhookId>,
+}
+
+impl NewEvent {
+    /// An event with these details.
+    pub fn new(event_type: EventType, payload: impl Into<Payload>) -> Self {
+        Self { event_type, payload: payload.into(), about: None }
+    }
+}
+
+/// On what terms a writer takes the deliveries that its own change gives birth to.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseTerms {
+    /// Makes the tokens; without it every delivery is left to whoever claims first.
+    pub mint: Option<TokenMint>,
+    /// How long the writer keeps them.
+    pub lease: Duration,
+    /// Webhooks for which the writer has no room; their deliveries are left to the claims.
+    pub full: HashSet<WebhookId>,
+}
+
+impl LeaseTerms {
+    fn token(&self, recipient: &Recipient) -> Option<i64> {
+        let takes = recipient.enabled && !recipient.is_governed() && !self.full.contains(&recipient.webhook_id);
+        self.mint.as_ref().filter(|_| takes).map(TokenMint::token)
+    }
 }
 
 /// An event that has happened, and the deliveries born with it.
 #[derive(Debug)]
 pub struct Emitted {
     /// The event as stored.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// How many webhooks will hear of it.
     pub deliveries: usize,
     /// Those deliveries that are leased to the caller, to be sent at once.
     pub claimed: Vec<Claimed>,
 }
 
-const EVENT: &str = "INSERT INTO events (id, event_type, payload) VALUES ($1, $2, $3) RETURNING created_at";
+impl Emitted {
+    /// Whether some of its deliveries are left to the claims.
+    #[must_use]
+    pub fn leaves_some(&self) -> bool {
+        self.claimed.len() < self.deliveries
+    }
+}
 
-/// Born leased (`due_at` in the future, with a token) where the caller has room, free otherwise.
-/// The webhooks' rows are key-locked, so that one deleted in between is skipped and not an error.
-const DELIVERIES: &str = "
-WITH matched AS (
-    SELECT id, webhook_type, url, locale,
-           $3 > 0 AND NOT id = ANY ($4) AND coalesce(held_until <= now(), true) AS leased
-    FROM webhooks
-    WHERE enabled AND webhook_hears(events, $2)
-    FOR KEY SHARE
+/// Stores nothing unless the directory is still the one that the listeners were chosen by.
+const EMIT: &str = "
+WITH present AS MATERIALIZED (
+    SELECT version FROM directory WHERE version = $1
+), told AS (
+    INSERT INTO events (id, event_type, payload, about)
+    SELECT e.id, e.event_type, e.payload, e.about
+    FROM present, unnest($2, $3, $4, $5) AS e (id, event_type, payload, about)
 ), born AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, due_at, lease_token)
-    SELECT uuid_v7(), $1, id,
-           CASE WHEN leased THEN now() + make_interval(secs => $3) ELSE now() END,
-           CASE WHEN leased THEN nextval('lease_tokens') END
-    FROM matched
-    RETURNING id, event_id, webhook_id, lease_token, attempt
+    INSERT INTO deliveries (id, event_id, webhook_id, due_at, lease_token, place)
+    SELECT d.id, d.event_id, d.webhook_id,
+           CASE WHEN d.token IS NULL THEN now() ELSE now() + make_interval(secs => $6) END, d.token,
+           CASE WHEN d.ordered THEN nextval('delivery_order') END
+    FROM present, unnest($7, $8, $9, $10, $11) AS d (id, event_id, webhook_id, token, ordered)
 )
-SELECT born.*, matched.webhook_type, matched.url, matched.locale
-FROM born JOIN matched ON matched.id = born.webhook_id";
+SELECT now() AS happened_at, EXISTS (SELECT 1 FROM present) AS is_current";
 
 #[derive(QueryableByName)]
-struct EventRow {
+struct EmitRow {
     #[diesel(sql_type = Timestamptz)]
-    created_at: chrono::DateTime<chrono::Utc>,
+    happened_at: DateTime<Utc>,
+    #[diesel(sql_type = Bool)]
+    is_current: bool,
+}
+
+/// One delivery that is about to be born.
+struct Birth {
+    id: DeliveryId,
+    event: usize,
+    recipient: Arc<Recipient>,
+    token: Option<i64>,
 }
 
 impl Repository {
@@ -66,8 +117,18 @@ impl Repository {
     /// # Errors
     /// The database is unavailable or refuses; then nothing is stored.
     pub async fn event_emit(&self, event: NewEvent, terms: &LeaseTerms) -> Result<Emitted> {
+        let emitted = self.event_emit_all(vec![event], terms).await?;
+        emitted.into_iter().next().ok_or(Error::Stale)
+    }
+
+    /// As [`Self::event_emit`], for many events at once: all are stored, or none.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses; then nothing is stored.
+    pub async fn event_emit_all(&self, events: Vec<NewEvent>, terms: &LeaseTerms) -> Result<Vec<Emitted>> {
         let mut connection = self.connection().await?;
-        connection.transaction(async |tx| self.event_emit_in_tx(tx, event, terms).await).await
+        // One statement is a transaction of its own.
+        self.event_emit_all_in_tx(&mut connection, events, terms).await
     }
 
     /// The event part of a larger change.
@@ -77,19 +138,27 @@ impl Repository {
         event: NewEvent,
         terms: &LeaseTerms,
     ) -> Result<Emitted> {
-        let event = event_insert_in_tx(tx, event).await?;
-        let full: Vec<Uuid> = terms.full.iter().map(|webhook| webhook.0).collect();
-        let born: Vec<DeliveryRow> = sql_query(DELIVERIES)
-            .bind::<SqlUuid, _>(event.id.0)
-            .bind::<Text, _>(event.event_type.as_str())
-            .bind::<Double, _>(terms.lease.as_secs_f64())
-            .bind::<Array<SqlUuid>, _>(full)
-            .get_results(tx)
-            .await?;
-        let deliveries = born.len();
-        let leased = born.into_iter().filter(DeliveryRow::is_leased).collect();
-        let claimed = self.open_claims(leased, std::slice::from_ref(&event));
-        Ok(Emitted { event, deliveries, claimed })
+        let emitted = self.event_emit_all_in_tx(tx, vec![event], terms).await?;
+        emitted.into_iter().next().ok_or(Error::Stale)
+    }
+
+    pub(crate) async fn event_emit_all_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        events: Vec<NewEvent>,
+        terms: &LeaseTerms,
+    ) -> Result<Vec<Emitted>> {
+        let ids: Vec<EventId> = events.iter().map(|_| EventId::generate()).collect();
+        let mut directory = self.directory();
+        for _ in 0..MATCHES {
+            let births = births(&directory, &events, terms);
+            let row = emit(tx, &directory, &ids, &events, &births, terms.lease).await?;
+            if row.is_current {
+                return Ok(emitted(ids, events, births, row.happened_at));
+            }
+            directory = self.directory_refresh_on(tx).await?;
+        }
+        Err(Error::Stale)
     }
 
     /// Stores an event that nobody is told of by itself: the test of one webhook.
@@ -98,17 +167,141 @@ impl Repository {
     /// The database is unavailable or refuses.
     pub async fn event_record(&self, event: NewEvent) -> Result<Event> {
         let mut connection = self.connection().await?;
-        event_insert_in_tx(&mut connection, event).await
+        let id = EventId::generate();
+        let created_at: DateTime<Utc> = diesel::insert_into(events::table)
+            .values((
+                events::id.eq(id.0),
+                events::event_type.eq(event.event_type.as_str()),
+                events::payload.eq(WrittenPayload(&event.payload)),
+            ))
+            .returning(events::created_at)
+            .get_result(&mut connection)
+            .await?;
+        Ok(Event { id, event_type: event.event_type, created_at, payload: event.payload })
+    }
+
+    /// One event; none when there is none, or it is no longer kept.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn event_get(&self, id: EventId) -> Result<Option<Event>> {
+        let mut connection = self.connection().await?;
+        let row: Option<EventRow> =
+            events::table.find(id.0).select(EventRow::as_select()).first(&mut connection).await.optional()?;
+        row.map(EventRow::read).transpose()
+    }
+
+    /// Events, newest first, older than `before`, at most `limit`; of one name only when it is given.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn event_list(
+        &self,
+        event_type: Option<&EventType>,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
+        let mut connection = self.connection().await?;
+        let mut query = events::table.select(EventRow::as_select()).order(events::id.desc()).into_boxed();
+        if let Some(event_type) = event_type {
+            query = query.filter(events::event_type.eq(event_type.as_str()));
+        }
+        if let Some(before) = before {
+            query = query.filter(events::id.lt(before.0));
+        }
+        let rows: Vec<EventRow> = query.limit(limit.into()).load(&mut connection).await?;
+        rows.into_iter().map(EventRow::read).collect()
     }
 }
 
-async fn event_insert_in_tx(tx: &mut AsyncPgConnection, event: NewEvent) -> Result<Event> {
-    let id = EventId::generate();
-    let row: EventRow = sql_query(EVENT)
-        .bind::<SqlUuid, _>(id.0)
-        .bind::<Text, _>(event.event_type.as_str())
-        .bind::<Jsonb, _>(&event.payload)
+pub(crate) async fn events_by_id(connection: &mut AsyncPgConnection, ids: Vec<Uuid>) -> Result<Vec<Event>> {
+    let rows: Vec<EventRow> =
+        events::table.filter(events::id.eq_any(ids)).select(EventRow::as_select()).load(connection).await?;
+    rows.into_iter().map(EventRow::read).collect()
+}
+
+fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec<Birth> {
+    let of = |(number, event): (usize, &NewEvent)| {
+        let listeners = directory.listeners(&event.event_type);
+        let about = event.about;
+        let heard = move |recipient: &&Arc<Recipient>| Some(recipient.webhook_id) != about;
+        let birth = |recipient: &Arc<Recipient>| Birth {
+            id: DeliveryId::generate(),
+            event: number,
+            recipient: Arc::clone(recipient),
+            token: terms.token(recipient),
+        };
+        listeners.iter().filter(heard).map(birth).collect::<Vec<_>>()
+    };
+    events.iter().enumerate().flat_map(of).collect()
+}
+
+async fn emit(
+    tx: &mut AsyncPgConnection,
+    directory: &Directory,
+    ids: &[EventId],
+    events: &[NewEvent],
+    births: &[Birth],
+    lease: Duration,
+) -> Result<EmitRow> {
+    let event_of = |birth: &Birth| ids.get(birth.event).map(|id| id.0).unwrap_or_default();
+    Ok(sql_query(EMIT)
+        .bind::<BigInt, _>(directory.version())
+        .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Json>, _>(events.iter().map(|event| WrittenPayload(&event.payload)).collect::<Vec<_>>())
+        .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|event| event.about.map(|id| id.0)).collect::<Vec<_>>())
+        .bind::<Double, _>(lease.as_secs_f64())
+        .bind::<Array<SqlUuid>, _>(births.iter().map(|birth| birth.id.0).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(births.iter().map(event_of).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(births.iter().map(|birth| birth.recipient.webhook_id.0).collect::<Vec<_>>())
+        .bind::<Array<Nullable<BigInt>>, _>(births.iter().map(|birth| birth.token).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(births.iter().map(|birth| birth.recipient.policy.ordered).collect::<Vec<_>>())
         .get_result(tx)
-        .await?;
-    Ok(Event { id, event_type: event.event_type, created_at: row.created_at, payload: event.payload })
+        .await?)
+}
+
+fn emitted(ids: Vec<EventId>, events: Vec<NewEvent>, births: Vec<Birth>, created_at: DateTime<Utc>) -> Vec<Emitted> {
+    let stored = ids.into_iter().zip(events).map(|(id, event)| Emitted {
+        event: Arc::new(Event { id, event_type: event.event_type, created_at, payload: event.payload }),
+        deliveries: 0,
+        claimed: Vec::new(),
+    });
+    let mut emitted: Vec<Emitted> = stored.collect();
+    for birth in births {
+        let Some(of) = emitted.get_mut(birth.event) else { continue };
+        of.deliveries += 1;
+        if let Some(lease_token) = birth.token {
+            of.claimed.push(Claimed {
+                id: birth.id,
+                lease_token,
+                attempts: 0,
+                tier: Tier::First,
+                event: Arc::clone(&of.event),
+                recipient: birth.recipient,
+            });
+        }
+    }
+    emitted
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
+struct EventRow {
+    id: Uuid,
+    event_type: String,
+    payload: ReadPayload,
+    created_at: DateTime<Utc>,
+}
+
+impl EventRow {
+    fn read(self) -> Result<Event> {
+        let event_type = self.event_type.parse().map_err(|source| Error::Inconsistent {
+            table: "events",
+            column: "event_type",
+            row: self.id.to_string(),
+            source: Box::new(source),
+        })?;
+        Ok(Event { id: EventId(self.id), event_type, created_at: self.created_at, payload: self.payload.0 })
+    }
 }

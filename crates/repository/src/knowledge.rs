@@ -13,9 +13,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::delivery::LeaseTerms;
 use crate::error::{Error, Result};
-use crate::event::{Emitted, NewEvent};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::schema::{domains, knowledge};
 
 /// How much of the content an event carries, in characters; the whole is at `GET /knowledge/{id}`.
@@ -143,7 +142,7 @@ impl Repository {
                     None => None,
                 };
                 let record = knowledge_insert_in_tx(tx, new, domain_id).await?;
-                let event = NewEvent { event_type: Known::KnowledgeCreated.event_type(), payload: created(&record) };
+                let event = NewEvent::new(Known::KnowledgeCreated.event_type(), created(&record));
                 let emitted = self.event_emit_in_tx(tx, event, terms).await?;
                 Ok((record, emitted))
             })

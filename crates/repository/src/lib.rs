@@ -6,26 +6,40 @@
 
 mod database;
 mod delivery;
+mod directory;
 pub mod embedded;
 mod error;
 mod event;
+mod holder;
 mod knowledge;
+mod partition;
+mod payload;
 mod pulse;
+mod replay;
 mod report;
 mod schema;
 mod seal;
 mod stats;
 mod webhook;
+mod webhook_health;
 mod webhook_log;
 
 pub use database::{MIGRATIONS, Repository, migrate, revert};
-pub use delivery::{Claimed, Finished, LeaseTerms, Next, Recipient, Room};
+pub use delivery::{
+    Breaker, Cancelled, Claimed, DeliveryFilter, DeliveryRecord, DeliveryState, Finished, GovernedLane, Next, Places,
+    Retried, Tier, WaitingLane, WaitsFor,
+};
+pub use directory::{Directory, Recipient};
 pub use error::{Error, Result};
-pub use event::{Emitted, NewEvent};
+pub use event::{Emitted, LeaseTerms, NewEvent};
+pub use holder::{Holder, TokenMint};
 pub use knowledge::{KnowledgeRecord, KnowledgeSearch, SearchHit};
+pub use partition::{Kept, Retention};
 pub use pulse::Pulse;
+pub use replay::{NewReplay, ReplayRecord};
 pub use report::{Counted, ReportClaim};
 pub use seal::{KEY_BYTES, KeyRing, KeyRingError};
 pub use stats::Stats;
-pub use webhook::{NewWebhook, WebhookChange, WebhookRecord};
+pub use webhook::{Address, DisabledReason, KeyUse, NewWebhook, WebhookChange, WebhookRecord};
+pub use webhook_health::{FailingRule, Fared, HealthRecord, OpenFor, Traffic};
 pub use webhook_log::LogRecord;

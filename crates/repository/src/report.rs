@@ -7,9 +7,8 @@ use diesel::sql_types::{BigInt, Bool, Date, Double, Nullable, Text, Timestamptz,
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use crate::database::Repository;
-use crate::delivery::LeaseTerms;
 use crate::error::Result;
-use crate::event::{Emitted, NewEvent};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::schema::report_runs;
 
 /// What happened in a period, and how much there was at its end.

@@ -67,15 +67,50 @@ diesel::table! {
         name -> Text,
         url -> Bytea,
         destination -> Text,
+        details -> Jsonb,
         enabled -> Bool,
+        disabled_reason -> Nullable<Text>,
+        disabled_at -> Nullable<Timestamptz>,
         events -> Jsonb,
         metadata -> Jsonb,
+        policy -> Jsonb,
         locale -> Text,
-        disabled_reason -> Nullable<Text>,
-        held_until -> Nullable<Timestamptz>,
         version -> Integer,
+        revision -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    directory (version) {
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_tombstones (webhook_id) {
+        webhook_id -> Uuid,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_health (webhook_id) {
+        webhook_id -> Uuid,
+        held_until -> Nullable<Timestamptz>,
+        breaker -> Text,
+        breaker_until -> Nullable<Timestamptz>,
+        trips -> Integer,
+        probes -> Integer,
+        probe_until -> Nullable<Timestamptz>,
+        failing_since -> Nullable<Timestamptz>,
+        failures -> Integer,
+        last_error -> Nullable<Text>,
+        last_failure_at -> Nullable<Timestamptz>,
+        told -> Integer,
+        rate_tat -> Nullable<Timestamptz>,
     }
 }
 
@@ -83,7 +118,8 @@ diesel::table! {
     events (id) {
         id -> Uuid,
         event_type -> Text,
-        payload -> Jsonb,
+        payload -> Json,
+        about -> Nullable<Uuid>,
         created_at -> Timestamptz,
     }
 }
@@ -107,14 +143,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    holders (id) {
+        id -> Integer,
+        started_at -> Timestamptz,
+        lost_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     deliveries (id) {
         id -> Uuid,
         event_id -> Uuid,
         webhook_id -> Uuid,
         due_at -> Timestamptz,
-        attempt -> Integer,
         lease_token -> Nullable<BigInt>,
-        created_at -> Timestamptz,
+        place -> Nullable<BigInt>,
+        attempt -> SmallInt,
+        tier -> SmallInt,
+        waits_for -> Nullable<Text>,
     }
 }
 
@@ -124,8 +170,29 @@ diesel::table! {
         event_id -> Uuid,
         webhook_id -> Uuid,
         attempts -> Integer,
+        state -> Text,
         reason -> Text,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    replays (id) {
+        id -> Uuid,
+        webhook_id -> Uuid,
+        idempotency_key -> Nullable<Text>,
+        since -> Timestamptz,
+        until -> Timestamptz,
+        events -> Jsonb,
+        everything -> Bool,
+        per_second -> Integer,
+        state -> Text,
+        position -> Uuid,
+        looked_at -> BigInt,
+        enqueued -> BigInt,
+        next_at -> Timestamptz,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
     }
 }
 

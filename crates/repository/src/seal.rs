@@ -56,6 +56,17 @@ impl KeyRing {
         keys.iter().map(|bytes| Key::new(bytes)).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The id of the key that seals now.
+    pub(crate) fn sealing_id(&self) -> [u8; KEY_ID] {
+        self.0.first().map(|key| key.id).unwrap_or_default()
+    }
+
+    /// The ids of all keys, in hexadecimal; the first is the one that seals.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|key| hex(&key.id)).collect()
+    }
+
     /// Seals a value for the row named by `place`.
     ///
     /// # Errors

@@ -1,18 +1,23 @@
-//! Registered webhooks: who hears of what, where, and whether it is switched on.
+//! Registered webhooks: who hears of what, where, how, and whether it is switched on.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Binary, Double, Text, Uuid as SqlUuid};
-use diesel_async::{AsyncConnection, RunQueryDsl};
-use kos_model::{EventFilter, Locale, WebhookId, WebhookType};
-use serde_json::{Map, Value};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::{DeliveryPolicy, EventFilter, Locale, WebhookId, WebhookType};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::{Error, Result};
-use crate::schema::{deliveries, webhook_logs, webhooks};
-use crate::seal::KeyRingError;
+use crate::schema::{deliveries, webhooks};
+
+mod secrets;
+mod state;
+
+pub use secrets::KeyUse;
+pub use state::DisabledReason;
+pub(crate) use state::switch_off_in_tx;
+use state::{forget_trouble_in_tx, give_places_in_tx};
 
 /// A webhook as it is stored; its secrets stay sealed.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,24 +30,39 @@ pub struct WebhookRecord {
     pub name: String,
     /// Its address with every secret left out.
     pub destination: String,
+    /// What else people may see of its address.
+    pub details: Map<String, Value>,
     /// Whether it is switched on.
     pub enabled: bool,
+    /// Why it is switched off.
+    pub disabled_reason: Option<String>,
+    /// Since when it is switched off.
+    pub disabled_at: Option<DateTime<Utc>>,
     /// What it listens to; empty means everything.
     pub events: Vec<EventFilter>,
     /// Anything else that was said of it.
     pub metadata: Map<String, Value>,
+    /// How it is sent to.
+    pub policy: DeliveryPolicy,
     /// The language of its messages.
     pub locale: Locale,
-    /// Why the service switched it off by itself.
-    pub disabled_reason: Option<String>,
-    /// Until when the receiver asked us to wait.
-    pub held_until: Option<DateTime<Utc>>,
     /// Counts its changes, from 1.
     pub version: i32,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// An address, in clear and as people may see it.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// With its secrets in clear, as JSON; sealed before it is stored.
+    pub target: Value,
+    /// Without secrets.
+    pub destination: String,
+    /// What else people may see of it.
+    pub details: Map<String, Value>,
 }
 
 /// A webhook to be registered.
@@ -52,16 +72,16 @@ pub struct NewWebhook {
     pub webhook_type: WebhookType,
     /// A name for people; may be empty.
     pub name: String,
-    /// Its address and secrets in clear, as JSON; sealed before it is stored.
-    pub target: Value,
-    /// Its address with every secret left out.
-    pub destination: String,
+    /// Its address.
+    pub address: Address,
     /// Whether it is switched on.
     pub enabled: bool,
     /// What it listens to; empty means everything.
     pub events: Vec<EventFilter>,
     /// Anything else that is said of it.
     pub metadata: Map<String, Value>,
+    /// How it is sent to.
+    pub policy: DeliveryPolicy,
     /// The language of its messages.
     pub locale: Locale,
 }
@@ -71,16 +91,33 @@ pub struct NewWebhook {
 pub struct WebhookChange {
     /// A name for people.
     pub name: Option<String>,
-    /// A new address: the target in clear and what people may see of it.
-    pub target: Option<(Value, String)>,
+    /// A new address.
+    pub address: Option<Address>,
     /// On or off.
     pub enabled: Option<bool>,
     /// What it listens to.
     pub events: Option<Vec<EventFilter>>,
     /// Anything else.
     pub metadata: Option<Map<String, Value>>,
+    /// How it is sent to.
+    pub policy: Option<DeliveryPolicy>,
     /// The language of its messages.
     pub locale: Option<Locale>,
+}
+
+impl WebhookChange {
+    /// Whether nothing is to change.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        let Self { name, address, enabled, events, metadata, policy, locale } = self;
+        name.is_none()
+            && address.is_none()
+            && enabled.is_none()
+            && events.is_none()
+            && metadata.is_none()
+            && policy.is_none()
+            && locale.is_none()
+    }
 }
 
 #[derive(Queryable, Selectable)]
@@ -90,23 +127,17 @@ struct WebhookRow {
     webhook_type: String,
     name: String,
     destination: String,
+    details: Value,
     enabled: bool,
+    disabled_reason: Option<String>,
+    disabled_at: Option<DateTime<Utc>>,
     events: Value,
     metadata: Value,
+    policy: Value,
     locale: String,
-    disabled_reason: Option<String>,
-    held_until: Option<DateTime<Utc>>,
     version: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct SealedRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Binary)]
-    url: Vec<u8>,
 }
 
 #[derive(AsChangeset, Default)]
@@ -115,12 +146,12 @@ struct WebhookPatch {
     name: Option<String>,
     url: Option<Vec<u8>>,
     destination: Option<String>,
+    details: Option<Value>,
     enabled: Option<bool>,
     events: Option<Value>,
     metadata: Option<Value>,
+    policy: Option<Value>,
     locale: Option<String>,
-    disabled_reason: Option<Option<String>>,
-    held_until: Option<Option<DateTime<Utc>>>,
 }
 
 impl Repository {
@@ -136,11 +167,13 @@ impl Repository {
                 webhooks::id.eq(id.0),
                 webhooks::webhook_type.eq(new.webhook_type.as_str()),
                 webhooks::name.eq(new.name),
-                webhooks::url.eq(self.target_seal(id, &new.target)?),
-                webhooks::destination.eq(new.destination),
+                webhooks::url.eq(self.target_seal(id, &new.address.target)?),
+                webhooks::destination.eq(new.address.destination),
+                webhooks::details.eq(Value::Object(new.address.details)),
                 webhooks::enabled.eq(new.enabled),
                 webhooks::events.eq(filters_json(&new.events)),
                 webhooks::metadata.eq(Value::Object(new.metadata)),
+                webhooks::policy.eq(policy_json(&new.policy)),
                 webhooks::locale.eq(new.locale.as_str()),
             ))
             .returning(WebhookRow::as_returning())
@@ -155,8 +188,7 @@ impl Repository {
     /// The database is unavailable.
     pub async fn webhook_get(&self, id: WebhookId) -> Result<Option<WebhookRecord>> {
         let mut connection = self.connection().await?;
-        let row = webhooks::table.find(id.0).select(WebhookRow::as_select()).first(&mut connection).await.optional()?;
-        row.map(WebhookRow::read).transpose()
+        webhook_record(&mut connection, id.0).await
     }
 
     /// Webhooks in the order of their registration, after `after`, at most `limit`.
@@ -173,24 +205,9 @@ impl Repository {
         rows.into_iter().map(WebhookRow::read).collect()
     }
 
-    /// A webhook's platform, and its address and secrets in clear.
-    ///
-    /// # Errors
-    /// The database is unavailable, or the address was sealed under a key that is gone.
-    pub async fn webhook_target(&self, id: WebhookId) -> Result<Option<(WebhookType, Value)>> {
-        let mut connection = self.connection().await?;
-        let row: Option<(String, Vec<u8>)> = webhooks::table
-            .find(id.0)
-            .select((webhooks::webhook_type, webhooks::url))
-            .first(&mut connection)
-            .await
-            .optional()?;
-        let Some((kind, sealed)) = row else { return Ok(None) };
-        Ok(Some((kind_of(id.0, &kind)?, self.target_open(id, &sealed)?)))
-    }
-
     /// Changes a webhook. Switching it on, by hand or by giving it a new address after the service
-    /// switched it off, lets what waits for it go on. `None` when there is no such webhook.
+    /// switched it off, lets what waits for it go on, and forgets what stood in its way. `None` when
+    /// there is no such webhook.
     ///
     /// # Errors
     /// [`Error::Stale`] when `version` is given and is not the present one; the database is unavailable.
@@ -214,140 +231,71 @@ impl Repository {
                 if version.is_some_and(|expected| expected != present.version) {
                     return Err(Error::Stale);
                 }
+                if change.is_empty() {
+                    return present.read().map(Some);
+                }
+                let was_ordered = present.read_policy()?.ordered;
+                let now_ordered = change.policy.as_ref().map_or(was_ordered, |policy| policy.ordered);
+                let seen_to = change.address.is_some() || change.enabled == Some(true);
                 let patch = self.webhook_patch(&present, change)?;
                 let row: WebhookRow = diesel::update(webhooks::table.find(id.0))
                     .set((patch, webhooks::version.eq(present.version + 1), webhooks::updated_at.eq(diesel::dsl::now)))
                     .returning(WebhookRow::as_returning())
                     .get_result(tx)
                     .await?;
+                if now_ordered && !was_ordered {
+                    give_places_in_tx(tx, id.0).await?;
+                }
+                if seen_to {
+                    forget_trouble_in_tx(tx, id.0).await?;
+                }
                 row.read().map(Some)
             })
             .await
     }
 
     fn webhook_patch(&self, present: &WebhookRow, change: WebhookChange) -> Result<WebhookPatch> {
-        let readdressed = change.target.is_some() && present.disabled_reason.is_some();
+        // A new address is what the service waits for where it switched the webhook off itself.
+        let waits_for_edit = present.disabled_reason.as_deref().is_some_and(DisabledReason::is_one);
+        let readdressed = change.address.is_some() && waits_for_edit;
         let enabled = change.enabled.or(readdressed.then_some(true));
-        let (url, destination) = match change.target {
-            Some((target, destination)) => (Some(self.target_seal(WebhookId(present.id), &target)?), Some(destination)),
-            None => (None, None),
-        };
+        let address = change.address;
+        let url =
+            address.as_ref().map(|address| self.target_seal(WebhookId(present.id), &address.target)).transpose()?;
+        let (destination, details) =
+            address.map(|address| (address.destination, Value::Object(address.details))).unzip();
         Ok(WebhookPatch {
             name: change.name,
             url,
             destination,
+            details,
             enabled,
             events: change.events.as_deref().map(filters_json),
             metadata: change.metadata.map(Value::Object),
+            policy: change.policy.as_ref().map(policy_json),
             locale: change.locale.map(|locale| locale.as_str().to_owned()),
-            disabled_reason: enabled.map(|_decided_by_a_person| None),
-            held_until: enabled.map(|_decided_by_a_person| None),
         })
     }
 
-    /// Removes a webhook with all that waits for it and its log; `false` when there is none.
+    /// Removes a webhook with all that waits for it; `false` when there is none. Its log stays as long
+    /// as any log.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn webhook_delete(&self, id: WebhookId) -> Result<bool> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                let gone = diesel::delete(webhooks::table.find(id.0)).execute(tx).await?;
-                diesel::delete(webhook_logs::table.filter(webhook_logs::webhook_id.eq(id.0))).execute(tx).await?;
-                Ok(gone > 0)
-            })
-            .await
-    }
-
-    /// Switches a webhook off because its receiver said so; what waits for it stays parked. `false`
-    /// when it was off already.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn webhook_disable(&self, id: WebhookId, reason: &str) -> Result<bool> {
-        let mut connection = self.connection().await?;
-        let changed = sql_query(
-            "UPDATE webhooks SET enabled = false, disabled_reason = $2, version = version + 1, updated_at = now()
-             WHERE id = $1 AND enabled",
-        )
-        .bind::<SqlUuid, _>(id.0)
-        .bind::<Text, _>(reason)
-        .execute(&mut connection)
-        .await?;
-        Ok(changed > 0)
-    }
-
-    /// Holds a webhook's deliveries back for `seconds`, because its receiver asked for it.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn webhook_hold(&self, id: WebhookId, seconds: f64) -> Result<()> {
-        let mut connection = self.connection().await?;
-        sql_query(
-            "UPDATE webhooks SET held_until = greatest(held_until, now() + make_interval(secs => $2)) WHERE id = $1",
-        )
-        .bind::<SqlUuid, _>(id.0)
-        .bind::<Double, _>(seconds)
-        .execute(&mut connection)
-        .await?;
-        Ok(())
-    }
-
-    /// Stores the address that the platform itself named as the new one.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn webhook_move(&self, id: WebhookId, target: &Value, destination: &str) -> Result<()> {
-        let mut connection = self.connection().await?;
-        diesel::update(webhooks::table.find(id.0))
-            .set((
-                webhooks::url.eq(self.target_seal(id, target)?),
-                webhooks::destination.eq(destination),
-                webhooks::version.eq(webhooks::version + 1),
-                webhooks::updated_at.eq(diesel::dsl::now),
-            ))
-            .execute(&mut connection)
-            .await?;
-        Ok(())
-    }
-
-    /// How many deliveries wait for a webhook, parked ones included.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn webhook_waiting(&self, id: WebhookId) -> Result<i64> {
-        let mut connection = self.connection().await?;
-        let waiting = deliveries::table.filter(deliveries::webhook_id.eq(id.0)).count();
-        Ok(waiting.get_result(&mut connection).await?)
-    }
-
-    /// Makes sure that the stored secrets open under the keys at hand, before anything relies on it.
-    ///
-    /// # Errors
-    /// [`KeyRingError::UnknownKey`] names the key that is missing.
-    pub async fn check_keys(&self) -> Result<()> {
-        let mut connection = self.connection().await?;
-        // One webhook for each key that is in use: its id stands in bytes 2 to 5.
-        let sealed: Vec<SealedRow> = sql_query("SELECT DISTINCT ON (substr(url, 2, 4)) id, url FROM webhooks")
-            .get_results(&mut connection)
-            .await?;
-        Ok(sealed.iter().try_for_each(|row| self.target_open(WebhookId(row.id), &row.url).map(drop))?)
-    }
-
-    fn target_seal(&self, id: WebhookId, target: &Value) -> Result<Vec<u8>> {
-        Ok(self.keys.seal(&place(id), target.to_string().as_bytes())?)
-    }
-
-    pub(crate) fn target_open(&self, id: WebhookId, sealed: &[u8]) -> std::result::Result<Value, KeyRingError> {
-        let plain = self.keys.open(&place(id), sealed)?;
-        serde_json::from_slice(&plain).map_err(|_not_json| KeyRingError::Damaged)
+        let gone = diesel::delete(webhooks::table.find(id.0)).execute(&mut connection).await?;
+        if gone > 0 {
+            // Afterwards, and with nothing else locked; what is born or ends meanwhile the sweeper finds.
+            diesel::delete(deliveries::table.filter(deliveries::webhook_id.eq(id.0))).execute(&mut connection).await?;
+        }
+        Ok(gone > 0)
     }
 }
 
-/// What a sealed address is bound to.
-fn place(id: WebhookId) -> String {
-    format!("webhooks|url|{id}")
+pub(crate) async fn webhook_record(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<WebhookRecord>> {
+    let row = webhooks::table.find(id).select(WebhookRow::as_select()).first(connection).await.optional()?;
+    row.map(WebhookRow::read).transpose()
 }
 
 fn kind_of(id: Uuid, text: &str) -> Result<WebhookType> {
@@ -359,12 +307,37 @@ fn kind_of(id: Uuid, text: &str) -> Result<WebhookType> {
     })
 }
 
+fn policy_json(policy: &DeliveryPolicy) -> Value {
+    // A policy is plain numbers and always serialises.
+    serde_json::to_value(policy).unwrap_or_default()
+}
+
 fn filters_json(filters: &[EventFilter]) -> Value {
     filters.iter().map(|filter| Value::String(filter.to_string())).collect()
 }
 
+impl WebhookRecord {
+    /// What others are told of it when it is in trouble.
+    pub(crate) fn introduction(&self) -> Map<String, Value> {
+        let fields = json!({
+            "webhook_id": self.id, "webhook_type": self.webhook_type, "name": self.name, "url": self.destination,
+        });
+        fields.as_object().cloned().unwrap_or_default()
+    }
+}
+
 impl WebhookRow {
+    fn read_policy(&self) -> Result<DeliveryPolicy> {
+        serde_json::from_value(self.policy.clone()).map_err(|source| Error::Inconsistent {
+            table: "webhooks",
+            column: "policy",
+            row: self.id.to_string(),
+            source: Box::new(source),
+        })
+    }
+
     fn read(self) -> Result<WebhookRecord> {
+        let policy = self.read_policy()?;
         let row = self.id.to_string();
         let bad = |column: &'static str, source: Box<dyn std::error::Error + Send + Sync>| Error::Inconsistent {
             table: "webhooks",
@@ -376,13 +349,15 @@ impl WebhookRow {
             id: WebhookId(self.id),
             webhook_type: kind_of(self.id, &self.webhook_type)?,
             name: self.name,
+            policy,
             destination: self.destination,
+            details: serde_json::from_value(self.details).map_err(|error| bad("details", Box::new(error)))?,
             enabled: self.enabled,
+            disabled_reason: self.disabled_reason,
+            disabled_at: self.disabled_at,
             events: serde_json::from_value(self.events).map_err(|error| bad("events", Box::new(error)))?,
             metadata: serde_json::from_value(self.metadata).map_err(|error| bad("metadata", Box::new(error)))?,
             locale: self.locale.parse().map_err(|error| bad("locale", Box::new(error)))?,
-            disabled_reason: self.disabled_reason,
-            held_until: self.held_until,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use kos_model::{Attempt, DeliveryId, Event, EventId, Outcome, WebhookId};
-use serde_json::Value;
+use kos_model::{Attempt, DeliveryId, Event, EventId, Outcome, Payload, WebhookId};
 use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::Result;
+use crate::payload::ReadPayload;
 use crate::schema::{events, webhook_logs};
 
 /// One attempt, as people read it.
@@ -23,7 +23,7 @@ pub struct LogRecord {
     /// The event's name.
     pub event_type: String,
     /// The event's payload, as long as the event is kept.
-    pub payload: Option<Value>,
+    pub payload: Option<Payload>,
     /// The attempt's number; the first is 1.
     pub attempt: i32,
     /// The outcome's class.
@@ -75,8 +75,23 @@ impl Repository {
         if let Some(before) = before {
             query = query.filter(webhook_logs::id.lt(before));
         }
-        let rows: Vec<(LogRow, Option<Value>)> = query.limit(limit.into()).load(&mut connection).await?;
-        Ok(rows.into_iter().map(|(row, payload)| row.read(payload)).collect())
+        let rows: Vec<(LogRow, Option<ReadPayload>)> = query.limit(limit.into()).load(&mut connection).await?;
+        Ok(rows.into_iter().map(|(row, payload)| row.read(payload.map(|read| read.0))).collect())
+    }
+
+    /// One delivery's attempts, the first one first.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn webhook_log_of(&self, id: DeliveryId) -> Result<Vec<LogRecord>> {
+        let mut connection = self.connection().await?;
+        let rows: Vec<LogRow> = webhook_logs::table
+            .filter(webhook_logs::delivery_id.eq(id.0))
+            .select(LogRow::as_select())
+            .order(webhook_logs::id)
+            .load(&mut connection)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.read(None)).collect())
     }
 
     /// Logs an attempt that belongs to no stored delivery: a test by hand.
@@ -87,7 +102,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         diesel::insert_into(webhook_logs::table)
             .values((
-                webhook_logs::id.eq(DeliveryId::generate().0),
+                webhook_logs::id.eq(new_log_id()),
                 webhook_logs::webhook_id.eq(id.0),
                 webhook_logs::delivery_id.eq(event.id.0),
                 webhook_logs::event_id.eq(event.id.0),
@@ -106,8 +121,14 @@ impl Repository {
     }
 }
 
+/// A log row's id, which also says on which day it is kept.
+#[expect(clippy::disallowed_methods, reason = "a log row is no entity: nothing refers to it")]
+pub(crate) fn new_log_id() -> Uuid {
+    Uuid::now_v7()
+}
+
 impl LogRow {
-    fn read(self, payload: Option<Value>) -> LogRecord {
+    fn read(self, payload: Option<Payload>) -> LogRecord {
         LogRecord {
             id: self.id,
             delivery_id: DeliveryId(self.delivery_id),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 #[cfg(any(feature = "discord", feature = "telegram"))]
 use serde_json::Value;
 
@@ -11,16 +12,31 @@ use serde_json::Value;
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Status, wish to wait and the first 64 KiB of the body.
+/// Status, wishes to wait and the first 64 KiB of the body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// From the header `Retry-After`, within bounds.
     pub(crate) retry_after: Option<Duration>,
+    /// From `X-RateLimit-Remaining` and `X-RateLimit-Reset-After`: this was the last message for now.
+    pub(crate) exhausted_for: Option<Duration>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// What an answer's head says; the body is still to come.
+    pub(crate) fn head(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let exhausted = text("x-ratelimit-remaining") == Some("0");
+        let reset = || text("x-ratelimit-reset-after")?.trim().parse::<f64>().ok().and_then(wait_of);
+        Self {
+            status: status.as_u16(),
+            retry_after: text("retry-after").and_then(|value| retry_after(value, now)),
+            exhausted_for: if exhausted { reset() } else { None },
+            body: Vec::new(),
+        }
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -60,9 +76,12 @@ pub(crate) fn bounded(wait: Duration) -> Duration {
 /// A number of seconds, whole or not, rounded up to milliseconds and kept within bounds.
 #[cfg(any(feature = "discord", feature = "telegram"))]
 pub(crate) fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = value.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
-    let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT);
-    Some(bounded(wait))
+    value.as_f64().and_then(wait_of).map(bounded)
+}
+
+fn wait_of(seconds: f64) -> Option<Duration> {
+    let seconds = Some(seconds).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT))
 }
 
 /// Reads `Retry-After`: seconds, or a date in any of HTTP's three forms.
@@ -103,6 +122,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(retry_after(header, now), expected.map(Duration::from_secs), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_bears_no_more_says_for_how_long() {
+        let answer = |remaining, after| {
+            let pairs = [("x-ratelimit-remaining", remaining), ("x-ratelimit-reset-after", after)];
+            let headers = pairs.map(|(name, value): (&str, &str)| (name.parse().unwrap(), value.parse().unwrap()));
+            Answer::head(StatusCode::OK, &HeaderMap::from_iter(headers), DateTime::UNIX_EPOCH).exhausted_for
+        };
+        assert_eq!(answer("0", "0.35"), Some(Duration::from_millis(350)));
+        for (remaining, after) in [("1", "0.35"), ("0", "-1"), ("0", "NaN"), ("0", "soon")] {
+            assert_eq!(answer(remaining, after), None, "{remaining} {after}");
         }
     }
 

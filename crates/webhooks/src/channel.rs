@@ -1,10 +1,12 @@
 //! What every platform does alike: render a body, address a request, judge the answer. Knows no
 //! platform, and nothing of sockets.
 
-use kos_model::{Outcome, WebhookType};
+use std::time::Duration;
+
+use kos_model::{Outcome, Pause, RateLimit, Scope, WebhookType};
 use reqwest::header::HeaderName;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::answer::Answer;
@@ -33,15 +35,42 @@ pub(crate) struct Unsendable(pub(crate) String);
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     pub(crate) error: Option<String>,
+    /// What the platform wants of the messages that come next.
+    pub(crate) pause: Option<Pause>,
 }
 
 impl Verdict {
     pub(crate) const fn delivered() -> Self {
-        Self { outcome: Outcome::Delivered, error: None }
+        Self { outcome: Outcome::Delivered, error: None, pause: None }
     }
 
+    /// A wish to wait holds the webhook's other messages as well.
     pub(crate) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
-        Self { outcome, error: Some(error.into()) }
+        let pause = match outcome {
+            Outcome::Retry { after } => after.map(|wait| Pause { wait, scope: Scope::Webhook }),
+            Outcome::Delivered
+            | Outcome::Rejected
+            | Outcome::Gone
+            | Outcome::Unauthorized
+            | Outcome::Moved { .. }
+            | Outcome::Fault => None,
+        };
+        Self { outcome, error: Some(error.into()), pause }
+    }
+
+    /// The wish to wait concerns the whole account.
+    #[cfg(any(feature = "discord", feature = "telegram"))]
+    pub(crate) fn of_account(mut self) -> Self {
+        self.pause = self.pause.map(|pause| Pause { scope: Scope::Account, ..pause });
+        self
+    }
+
+    #[cfg(feature = "discord")]
+    pub(crate) const fn pausing(mut self, wait: Option<Duration>) -> Self {
+        if let Some(wait) = wait {
+            self.pause = Some(Pause { wait, scope: Scope::Webhook });
+        }
+        self
     }
 }
 
@@ -81,13 +110,28 @@ pub(crate) trait Channel: Sync {
         None
     }
 
-    /// The same destination with a new signing secret, where there is one.
-    fn rotated(&self, _keep_previous: bool) -> Option<Target> {
+    /// The signing secret, where there is one.
+    fn secret(&self) -> Option<SecretString> {
         None
     }
 
-    /// The signing secret, where there is one.
-    fn secret(&self) -> Option<SecretString> {
+    /// The public half of the signing key pair, where there is one.
+    fn public_key(&self) -> Option<String> {
+        None
+    }
+
+    /// What else an API may show of it.
+    fn details(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// A name for whoever shares the platform's limits with this destination, without secrets.
+    fn account(&self, _platforms: &Platforms) -> Option<String> {
+        None
+    }
+
+    /// What the platform bears without complaint, where that is known.
+    fn usual_rate(&self) -> Option<RateLimit> {
         None
     }
 }

@@ -1,12 +1,12 @@
 //! Custom endpoints: the specification's JSON, signed by Standard Webhooks. Owns the body, the
 //! headers and the meaning of an answer; knows nothing of sockets or of who may be called.
 
-use chrono::SecondsFormat;
-use kos_model::{Outcome, Violation, Violations, WebhookType};
+use chrono::{DateTime, SecondsFormat, Utc};
+use kos_model::{Outcome, Payload, Violation, Violations, WebhookType};
 use reqwest::header::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::answer::Answer;
@@ -15,15 +15,21 @@ use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::message::Message;
 use crate::platforms::Platforms;
-use crate::signature::{self, Secret};
-use crate::target::Target;
+use crate::signature::{self, SigningKey};
 
-/// An endpoint and the secrets its messages are signed with, the newest first.
+mod extra;
+mod keys;
+
+use extra::ExtraHeaders;
+use keys::Keys;
+pub use keys::{KeyVersion, MAX_KEYS, MAX_OVERLAP, Rotation};
+
+/// An endpoint, the keys its messages are signed with, and the headers that go with them.
 #[derive(Clone)]
 pub struct CustomTarget {
     url: Url,
-    secret: Secret,
-    previous: Option<Secret>,
+    keys: Keys,
+    extra: ExtraHeaders,
 }
 
 impl std::fmt::Debug for CustomTarget {
@@ -36,39 +42,39 @@ impl std::fmt::Debug for CustomTarget {
 struct Body<'a> {
     event_type: &'a str,
     timestamp: String,
-    payload: &'a Value,
+    payload: &'a Payload,
 }
 
 impl CustomTarget {
-    pub(crate) fn check(draft: &TargetDraft, faults: &mut Violations) -> Option<Self> {
+    /// A change keeps the `present` keys and headers that the draft says nothing of.
+    pub(crate) fn check(draft: &TargetDraft, present: Option<&Self>, faults: &mut Violations) -> Option<Self> {
         let url = faults.take(url_field(draft.url.as_deref()));
-        let secret = faults.take(secret_field(draft.secret.as_deref()));
-        Some(Self { url: url?, secret: secret?, previous: None })
+        let keys = match (draft.secret.as_deref(), present) {
+            (None, Some(present)) => Some(present.keys.clone()),
+            (given, _) => faults.take(Keys::with_secret(given)),
+        };
+        let extra = match (&draft.headers, present) {
+            (None, Some(present)) => Some(present.extra.clone()),
+            (given, _) => Some(ExtraHeaders::check(given.as_ref(), faults)),
+        };
+        Some(Self { url: url?, keys: keys?, extra: extra? })
     }
 
     pub(crate) fn from_json(value: &Value) -> Result<Self, InvalidTarget> {
         let invalid = |detail: String| InvalidTarget::new(WebhookType::Custom, detail);
-        let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let secret = |text: &str| text.parse::<Secret>().map_err(|error| invalid(error.to_string()));
         Ok(Self {
-            url: url_field(text("url")).map_err(|fault| invalid(fault.detail))?,
-            secret: secret(text("secret").unwrap_or_default())?,
-            previous: text("previous_secret").map(secret).transpose()?,
+            url: url_field(value.get("url").and_then(Value::as_str)).map_err(|fault| invalid(fault.detail))?,
+            keys: Keys::from_json(value.get("keys")).map_err(invalid)?,
+            extra: ExtraHeaders::from_json(value.get("headers")).map_err(invalid)?,
         })
     }
 
-    fn signers(&self) -> impl Iterator<Item = &Secret> {
-        [&self.secret].into_iter().chain(&self.previous)
+    pub(crate) fn rotated(&self, rotation: Rotation, now: DateTime<Utc>) -> Result<Self, Violation> {
+        Ok(Self { keys: self.keys.rotated(rotation, now)?, ..self.clone() })
     }
-}
 
-fn secret_field(text: Option<&str>) -> Result<Secret, Violation> {
-    match text {
-        None => Ok(Secret::generate()),
-        Some(text) => text
-            .trim()
-            .parse()
-            .map_err(|error: signature::InvalidSecret| Violation::new("/secret", "invalid_secret", error.to_string())),
+    pub(crate) fn newest_key(&self, version: KeyVersion) -> Option<&SigningKey> {
+        self.keys.newest(version)
     }
 }
 
@@ -93,12 +99,14 @@ impl Channel for CustomTarget {
         format!("{}/{rest}", self.url.origin().ascii_serialization())
     }
 
+    fn details(&self) -> Map<String, Value> {
+        let mut details = self.keys.details();
+        details.insert("headers".to_owned(), self.extra.names().into());
+        details
+    }
+
     fn to_json(&self) -> Value {
-        let mut value = json!({"url": self.url.as_str(), "secret": self.secret.reveal().expose_secret()});
-        if let (Some(previous), Some(fields)) = (&self.previous, value.as_object_mut()) {
-            fields.insert("previous_secret".to_owned(), previous.reveal().expose_secret().into());
-        }
-        value
+        json!({"url": self.url.as_str(), "keys": self.keys.to_json(), "headers": self.extra.to_json()})
     }
 
     fn body(&self, message: &Message<'_>, _form: Form) -> Result<Vec<u8>, Unsendable> {
@@ -114,12 +122,14 @@ impl Channel for CustomTarget {
             return Err(Unsendable("the message's id must be visible ASCII without a dot".to_owned()));
         }
         let timestamp = message.sent_at.timestamp();
-        let signatures = signature::sign(self.signers(), message.id, timestamp, body);
-        Ok(vec![
+        let signatures = signature::sign(self.keys.live(message.sent_at), message.id, timestamp, body);
+        let mut headers = vec![
             (HeaderName::from_static(signature::ID), message.id.to_owned()),
             (HeaderName::from_static(signature::TIMESTAMP), timestamp.to_string()),
             (HeaderName::from_static(signature::SIGNATURE), signatures),
-        ])
+        ];
+        headers.extend(self.extra.reveal());
+        Ok(headers)
     }
 
     fn url(&self, _platforms: &Platforms) -> Result<Url, Unsendable> {
@@ -128,10 +138,8 @@ impl Channel for CustomTarget {
 
     fn secrets(&self, _platforms: &Platforms) -> Vec<String> {
         let mut secrets = parts_worth_hiding(&self.url);
-        for secret in self.signers() {
-            let whole = secret.reveal();
-            secrets.extend(whole.expose_secret().strip_prefix("whsec_").map(str::to_owned));
-        }
+        secrets.extend(self.keys.secrets());
+        secrets.extend(self.extra.secrets());
         secrets
     }
 
@@ -151,13 +159,15 @@ impl Channel for CustomTarget {
         Verdict::failed(outcome, format!("the endpoint answered {status} instead of 2xx"))
     }
 
-    fn rotated(&self, keep_previous: bool) -> Option<Target> {
-        let previous = keep_previous.then(|| self.secret.clone());
-        Some(Target::Custom(Self { url: self.url.clone(), secret: Secret::generate(), previous }))
+    fn secret(&self) -> Option<SecretString> {
+        self.keys.newest(KeyVersion::V1).map(SigningKey::reveal)
     }
 
-    fn secret(&self) -> Option<SecretString> {
-        Some(self.secret.reveal())
+    fn public_key(&self) -> Option<String> {
+        match self.keys.newest(KeyVersion::V1a)? {
+            SigningKey::Private(key) => Some(key.public().to_string()),
+            SigningKey::Secret(_) => None,
+        }
     }
 }
 

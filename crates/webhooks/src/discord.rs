@@ -194,7 +194,7 @@ impl Channel for DiscordTarget {
 
     fn classify(&self, answer: &Answer) -> Verdict {
         if answer.is_success() {
-            return Verdict::delivered();
+            return Verdict::delivered().pausing(answer.exhausted_for);
         }
         let json = answer.json().filter(Value::is_object);
         let code = json.as_ref().and_then(|json| json.get("code")).and_then(Value::as_u64).filter(|code| *code != 0);
@@ -202,8 +202,20 @@ impl Channel for DiscordTarget {
         let named = code.map(|code| format!(", code {code}")).unwrap_or_default();
         let place = json.as_ref().and_then(|json| json.get("errors")).and_then(faulty_field);
         let place = place.map(|(path, why)| format!(" ({path}: {why})")).unwrap_or_default();
-        Verdict::failed(outcome, format!("Discord answered {}{named}: {meaning}{place}", answer.status_text()))
+        let text = format!("Discord answered {}{named}: {meaning}{place}", answer.status_text());
+        let verdict = Verdict::failed(outcome, text);
+        if is_for_all(json.as_ref(), code) { verdict.of_account() } else { verdict }
     }
+
+    fn account(&self, _platforms: &Platforms) -> Option<String> {
+        Some("discord".to_owned())
+    }
+}
+
+/// Whether what Discord, or Cloudflare before it, wants of us concerns all webhooks from this address.
+fn is_for_all(json: Option<&Value>, code: Option<u64>) -> bool {
+    let global = json.and_then(|json| json.get("global")).and_then(Value::as_bool).unwrap_or(false);
+    global || code == Some(40_333) || json.is_none()
 }
 
 fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, &'static str) {

@@ -1,6 +1,8 @@
 //! What a person sends to register a destination, and the rules that make a [`Target`] of it. Tells
 //! every broken rule at once, field by field; asks no server anything.
 
+use std::collections::BTreeMap;
+
 use kos_model::{Violation, Violations, WebhookType};
 use serde_json::Value;
 use url::{Host, Url};
@@ -26,6 +28,8 @@ pub struct TargetDraft {
     pub message_thread_id: Option<i64>,
     /// Custom: a signing secret of 24 to 64 bytes as `whsec_` and base64; made when absent.
     pub secret: Option<String>,
+    /// Custom: headers beside ours, such as `Authorization`; at most 20.
+    pub headers: Option<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for TargetDraft {
@@ -41,19 +45,29 @@ impl TargetDraft {
     /// Every broken rule, with pointers such as `/url` and `/chat_id`. Fields that do not belong to
     /// the platform are refused by name.
     pub fn check(self, kind: WebhookType, platforms: &Platforms) -> Result<Target, Violations> {
+        self.checked(kind, platforms, None)
+    }
+
+    /// As [`Self::check`], where the draft changes the `present` destination: what it leaves out
+    /// stays, above all the signing keys. A given secret replaces every other one at once.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_over(self, present: &Target, platforms: &Platforms) -> Result<Target, Violations> {
+        self.over(present).checked(present.webhook_type(), platforms, Some(present))
+    }
+
+    fn checked(self, kind: WebhookType, platforms: &Platforms, present: Option<&Target>) -> Result<Target, Violations> {
         let mut faults = Violations::new();
         self.refuse_foreign(kind, &mut faults);
-        let target = self.build(kind, platforms, &mut faults);
+        let target = self.build(kind, platforms, present, &mut faults);
         match target {
             Some(target) if faults.is_empty() => Ok(target),
             Some(_) | None => Err(faults),
         }
     }
 
-    /// Fills what the draft leaves out from the present destination: a change of one field keeps the
-    /// others, and above all the signing secret.
-    #[must_use]
-    pub fn over(self, present: &Target) -> Self {
+    fn over(self, present: &Target) -> Self {
         let stored = present.to_json();
         let text = |name: &str| match stored.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
@@ -65,11 +79,18 @@ impl TargetDraft {
             chat_id: self.chat_id.or_else(|| text("chat_id")),
             bot_token: self.bot_token.or_else(|| text("bot_token")),
             message_thread_id: self.message_thread_id.or_else(|| stored.get("message_thread_id")?.as_i64()),
-            secret: self.secret.or_else(|| text("secret")),
+            secret: self.secret,
+            headers: self.headers,
         }
     }
 
-    fn build(&self, kind: WebhookType, platforms: &Platforms, faults: &mut Violations) -> Option<Target> {
+    fn build(
+        &self,
+        kind: WebhookType,
+        platforms: &Platforms,
+        present: Option<&Target>,
+        faults: &mut Violations,
+    ) -> Option<Target> {
         match kind {
             #[cfg(feature = "slack")]
             WebhookType::Slack => crate::slack::SlackTarget::check(self, platforms, faults).map(Target::Slack),
@@ -80,7 +101,10 @@ impl TargetDraft {
                 crate::telegram::TelegramTarget::check(self, platforms, faults).map(Target::Telegram)
             }
             #[cfg(feature = "custom")]
-            WebhookType::Custom => crate::custom::CustomTarget::check(self, faults).map(Target::Custom),
+            WebhookType::Custom => {
+                let present = present.and_then(Target::as_custom);
+                crate::custom::CustomTarget::check(self, present, faults).map(Target::Custom)
+            }
             #[cfg(not(feature = "slack"))]
             WebhookType::Slack => switched_off(kind, platforms, faults),
             #[cfg(not(feature = "discord"))]
@@ -101,6 +125,7 @@ impl TargetDraft {
             ("/bot_token", self.bot_token.is_some(), telegram),
             ("/message_thread_id", self.message_thread_id.is_some(), telegram),
             ("/secret", self.secret.is_some(), custom),
+            ("/headers", self.headers.is_some(), custom),
         ];
         for (pointer, given, belongs) in fields {
             if given && !belongs {

@@ -34,10 +34,11 @@ pub use draft::TargetDraft;
 pub use egress::{EgressPolicy, Resolver};
 pub use error::{Error, InvalidTarget};
 pub use kos_model::{
-    Attempt, Event, EventFilter, EventId, EventType, Locale, Outcome, Violation, Violations, WebhookId, WebhookType,
+    Attempt, Event, EventFilter, EventId, EventType, Locale, Outcome, Pause, Payload, RateLimit, Scope, Violation,
+    Violations, WebhookId, WebhookType,
 };
 pub use manager::{WebhookConfig, WebhookManager};
 pub use message::Message;
 pub use platforms::Platforms;
-pub use sender::{Limits, Sender};
+pub use sender::{Destination, Limits, Sender};
 pub use target::Target;

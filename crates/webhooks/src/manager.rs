@@ -8,8 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use kos_model::event::subscribed;
-use kos_model::{Attempt, Event, EventFilter, EventId, EventType, Locale, Outcome, WebhookId};
-use serde_json::Value;
+use kos_model::{Attempt, Event, EventFilter, EventId, EventType, Locale, Outcome, Payload, WebhookId};
 
 use crate::message::Message;
 use crate::sender::Sender;
@@ -93,8 +92,9 @@ impl WebhookManager {
     /// Tells every enabled webhook that hears this event, all at once, one attempt each.
     ///
     /// The answer lists those webhooks in the order in which they were registered.
-    pub async fn send_webhook(&self, event_type: &EventType, payload: Value) -> Vec<(WebhookId, Attempt)> {
+    pub async fn send_webhook(&self, event_type: &EventType, payload: impl Into<Payload>) -> Vec<(WebhookId, Attempt)> {
         let created_at = (self.clock)();
+        let payload = payload.into();
         let event = Event { id: EventId::generate(), event_type: event_type.clone(), created_at, payload };
         let listeners = self.list().into_iter().filter(|(_, it)| it.enabled && subscribed(&it.events, event_type));
         join_all(listeners.map(|(id, config)| self.tell(id, config, &event))).await

@@ -49,9 +49,9 @@ impl Message<'_> {
     /// the payload makes it.
     #[must_use]
     pub fn text(&self) -> String {
-        let raw = match &self.event.payload {
-            Value::Object(fields) => fields_text(fields, self.locale),
-            Value::String(text) => text.clone(),
+        let raw = match self.event.payload.value() {
+            Value::Object(fields) => fields_text(&fields, self.locale),
+            Value::String(text) => text,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => String::new(),
         };
         let text = clean(&raw);
@@ -114,7 +114,7 @@ mod tests {
 
     fn event(name: &str, payload: Value) -> Event {
         let event_type: EventType = name.parse().unwrap();
-        Event { id: EventId::generate(), event_type, created_at: DateTime::UNIX_EPOCH, payload }
+        Event { id: EventId::generate(), event_type, created_at: DateTime::UNIX_EPOCH, payload: payload.into() }
     }
 
     fn told(name: &str, payload: Value, locale: Locale) -> String {

@@ -7,17 +7,47 @@ const MARK: &str = "[redacted]";
 /// Shorter texts are not looked for: they would be found in innocent words.
 const SHORTEST: usize = 6;
 
-/// `text` in one line without control characters and without `secrets`, in at most `limit` bytes.
-pub(crate) fn readable(text: &str, secrets: &[String], limit: usize) -> String {
-    // Control characters go first: one inside a secret would hide it from the search.
-    let line: String = text
-        .chars()
-        .map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c })
-        .filter(|c| !c.is_control())
-        .collect();
-    let safe = without(line, secrets);
-    let end = (0..=limit.min(safe.len())).rev().find(|end| safe.is_char_boundary(*end)).unwrap_or_default();
-    safe.get(..end).unwrap_or_default().trim().to_owned()
+/// Secrets in every spelling in which a server may echo them; made once for a destination.
+pub(crate) struct Redactor {
+    /// The longest first: a part of a secret, replaced before the whole, would leave the rest standing.
+    spellings: Vec<String>,
+    shortest: usize,
+}
+
+impl Redactor {
+    pub(crate) fn new(secrets: &[String]) -> Self {
+        let mut spellings: Vec<String> =
+            secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(spellings).collect();
+        spellings.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        spellings.dedup();
+        let shortest = spellings.last().map_or(usize::MAX, String::len);
+        Self { spellings, shortest }
+    }
+
+    /// `text` in one line without control characters and without secrets, in at most `limit` bytes.
+    pub(crate) fn readable(&self, text: &str, limit: usize) -> String {
+        // Control characters go first: one inside a secret would hide it from the search.
+        let line: String = text
+            .chars()
+            .map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c })
+            .filter(|c| !c.is_control())
+            .collect();
+        let safe = self.without(line);
+        let end = (0..=limit.min(safe.len())).rev().find(|end| safe.is_char_boundary(*end)).unwrap_or_default();
+        safe.get(..end).unwrap_or_default().trim().to_owned()
+    }
+
+    fn without(&self, mut text: String) -> String {
+        if text.len() < self.shortest {
+            return text;
+        }
+        for spelling in &self.spellings {
+            if text.contains(spelling) {
+                text = text.replace(spelling, MARK);
+            }
+        }
+        text
+    }
 }
 
 /// The end of a secret, by which its owner knows it again; nothing of a short one.
@@ -27,19 +57,6 @@ pub(crate) fn tail(secret: &str) -> String {
     let enough = secret.len() >= 4 * SHOWN;
     let tail = secret.len().checked_sub(SHOWN).filter(|_| enough).and_then(|start| secret.get(start..));
     format!("****{}", tail.unwrap_or_default())
-}
-
-fn without(mut text: String, secrets: &[String]) -> String {
-    let mut spellings: Vec<String> =
-        secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(spellings).collect();
-    // A long secret first: a part of it, replaced before, would leave the rest standing.
-    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
-    for spelling in spellings {
-        if text.contains(&spelling) {
-            text = text.replace(&spelling, MARK);
-        }
-    }
-    text
 }
 
 /// The ways in which a server may echo a secret: as it is, inside JSON, inside HTML, inside a URL.
@@ -60,6 +77,10 @@ fn spellings(secret: &String) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn readable(text: &str, secrets: &[String], limit: usize) -> String {
+        Redactor::new(secrets).readable(text, limit)
+    }
 
     #[test]
     fn a_secret_is_found_in_every_spelling() {

@@ -19,7 +19,7 @@ pub(crate) fn noon() -> DateTime<Utc> {
 pub(crate) fn event(name: &str, payload: Value) -> Event {
     let event_type: EventType = name.parse().unwrap();
     let id: EventId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
-    Event { id, event_type, created_at: noon(), payload }
+    Event { id, event_type, created_at: noon(), payload: payload.into() }
 }
 
 /// The specification's own example.
@@ -62,7 +62,7 @@ pub(crate) fn pretty(value: &Value) -> String {
 }
 
 pub(crate) fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }
 }
 
 pub(crate) const RETRY: Outcome = Outcome::Retry { after: None };

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use kos_model::{Attempt, Outcome, Violation};
 use reqwest::Response;
-use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
+use url::Url;
 
-use crate::answer::{Answer, retry_after};
+use crate::answer::Answer;
 use crate::channel::{Channel, Form, Unsendable, Verdict};
 use crate::egress::{Blocked, EgressPolicy, Guard, NoAnswer};
 use crate::error::Error;
 use crate::message::Message;
 use crate::platforms::Platforms;
-use crate::redact::readable;
+use crate::redact::Redactor;
 use crate::target::Target;
 
 /// Most bytes of an answer that are read.
@@ -57,12 +57,53 @@ impl std::fmt::Debug for Sender {
     }
 }
 
+/// A destination made ready to be called: its address, and what may not be shown of it. Worth keeping
+/// as long as the destination does not change.
+pub struct Destination {
+    target: Target,
+    url: Result<Url, String>,
+    redactor: Redactor,
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Destination({:?})", self.target)
+    }
+}
+
+impl Destination {
+    /// Where it leads.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
 /// One exchange with a server.
 struct Exchange {
     verdict: Verdict,
     status: Option<u16>,
     response: Option<String>,
     wants_plain: bool,
+}
+
+/// The moment at which an attempt must be over.
+#[derive(Clone, Copy)]
+struct Deadline {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// The future's output, unless the deadline passes first.
+    async fn keep<T>(self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at((self.started + self.limit).into(), future).await.ok()
+    }
+
+    fn missed(self, what: &str) -> Verdict {
+        let error = format!("{what} within {}", in_words(self.limit));
+        Verdict::failed(Outcome::Retry { after: None }, error)
+    }
 }
 
 impl Sender {
@@ -81,17 +122,33 @@ impl Sender {
         &self.0.platforms
     }
 
-    /// One attempt. Never panics; what went wrong stands in the answer.
+    /// One attempt, within the sender's own limit. Never panics; what went wrong stands in the answer.
     pub async fn send(&self, target: &Target, message: &Message<'_>) -> Attempt {
-        let started = Instant::now();
+        self.send_to(&self.prepare(target.clone()), message, self.0.limits.attempt).await
+    }
+
+    /// Makes a destination ready, for more than one call of [`Self::send_to`].
+    #[must_use]
+    pub fn prepare(&self, target: Target) -> Destination {
+        let platforms = &self.0.platforms;
         let channel = target.channel();
-        let mut last = self.exchange(channel, message, Form::Rich, started).await;
+        let url = channel.url(platforms).map_err(|Unsendable(why)| why);
+        let mut secrets = channel.secrets(platforms);
+        secrets.extend(url.as_ref().ok().map(ToString::to_string));
+        Destination { redactor: Redactor::new(&secrets), url, target }
+    }
+
+    /// One attempt that ends within `limit`. Never panics; what went wrong stands in the answer.
+    pub async fn send_to(&self, destination: &Destination, message: &Message<'_>, limit: Duration) -> Attempt {
+        let deadline = Deadline { started: Instant::now(), limit };
+        let mut last = self.exchange(destination, message, Form::Rich, deadline).await;
         if last.wants_plain {
-            tracing::warn!(webhook.kind = %channel.kind(), event.id = %message.event.id, "sent again as plain text: the platform refused the markup");
-            last = self.exchange(channel, message, Form::Plain, started).await;
+            let kind = destination.target.webhook_type();
+            tracing::warn!(webhook.kind = %kind, event.id = %message.event.id, "sent again as plain text: the platform refused the markup");
+            last = self.exchange(destination, message, Form::Plain, deadline).await;
         }
-        let Exchange { verdict, status, response, wants_plain: _ } = last;
-        Attempt { outcome: verdict.outcome, status, response, error: verdict.error, duration: started.elapsed() }
+        let Exchange { verdict: Verdict { outcome, error, pause }, status, response, wants_plain: _ } = last;
+        Attempt { outcome, pause, status, response, error, duration: deadline.started.elapsed() }
     }
 
     /// The JSON that would be sent, without any secret.
@@ -112,55 +169,43 @@ impl Sender {
         self.0.guard.judge(&url).map(|_| ()).map_err(blocked)
     }
 
-    async fn exchange(&self, channel: &dyn Channel, message: &Message<'_>, form: Form, started: Instant) -> Exchange {
-        let mut secrets = channel.secrets(&self.0.platforms);
-        secrets.extend(channel.url(&self.0.platforms).map(String::from));
-        let exchange = match self.call(channel, message, form, started).await {
+    async fn exchange(
+        &self,
+        destination: &Destination,
+        message: &Message<'_>,
+        form: Form,
+        deadline: Deadline,
+    ) -> Exchange {
+        let exchange = match self.call(destination, message, form, deadline).await {
             Ok(exchange) => exchange,
             Err(Unsendable(why)) => Exchange::without_answer(Verdict::failed(Outcome::Fault, why)),
         };
-        exchange.without(&secrets)
+        exchange.redacted(&destination.redactor)
     }
 
     async fn call(
         &self,
-        channel: &dyn Channel,
+        destination: &Destination,
         message: &Message<'_>,
         form: Form,
-        started: Instant,
+        deadline: Deadline,
     ) -> Result<Exchange, Unsendable> {
+        let channel = destination.target.channel();
+        let url = destination.url.clone().map_err(Unsendable)?;
         let body = channel.body(message, form)?;
-        let (url, headers) = (channel.url(&self.0.platforms)?, channel.headers(message, &body)?);
-        let response = match self.in_time(started, self.0.guard.post(url, headers, body)).await {
-            None => return Ok(Exchange::without_answer(self.too_late("no answer"))),
+        let headers = channel.headers(message, &body)?;
+        let response = match deadline.keep(self.0.guard.post(url, headers, body)).await {
+            None => return Ok(Exchange::without_answer(deadline.missed("no answer"))),
             Some(Err(no_answer)) => return Ok(Exchange::without_answer(self.unanswered(&no_answer))),
             Some(Ok(response)) => response,
         };
-        let status = response.status().as_u16();
-        let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = header.and_then(|value| retry_after(value, message.sent_at));
-        let mut read = Vec::new();
-        let verdict = match self.in_time(started, read_start(response, &mut read)).await {
-            None => self.too_late("the answer did not end"),
+        let mut answer = Answer::head(response.status(), response.headers(), message.sent_at);
+        let verdict = match deadline.keep(read_start(response, &mut answer.body)).await {
+            Some(Ok(())) => return Ok(Exchange::answered(channel, &answer)),
             Some(Err(error)) => broken(&error.without_url()),
-            Some(Ok(())) => {
-                let answer = Answer { status, retry_after, body: read };
-                return Ok(Exchange::answered(channel, &answer));
-            }
+            None => deadline.missed("the answer did not end"),
         };
-        let response = Some(String::from_utf8_lossy(&read).into_owned());
-        Ok(Exchange { verdict, status: Some(status), response, wants_plain: false })
-    }
-
-    /// The future's output, unless the attempt's deadline passes first.
-    async fn in_time<T>(&self, started: Instant, future: impl Future<Output = T>) -> Option<T> {
-        let left = self.0.limits.attempt.saturating_sub(started.elapsed());
-        tokio::time::timeout(left, future).await.ok()
-    }
-
-    fn too_late(&self, what: &str) -> Verdict {
-        let error = format!("{what} within {}", in_words(self.0.limits.attempt));
-        Verdict::failed(Outcome::Retry { after: None }, error)
+        Ok(Exchange { verdict, status: Some(answer.status), response: Some(answer.text()), wants_plain: false })
     }
 
     fn unanswered(&self, no_answer: &NoAnswer) -> Verdict {
@@ -191,9 +236,9 @@ impl Exchange {
     }
 
     /// As it may be stored and shown.
-    fn without(mut self, secrets: &[String]) -> Self {
-        self.response = self.response.map(|text| readable(&text, secrets, MAX_KEPT));
-        self.verdict.error = self.verdict.error.map(|text| readable(&text, secrets, MAX_ERROR));
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.response = self.response.map(|text| redactor.readable(&text, MAX_KEPT));
+        self.verdict.error = self.verdict.error.map(|text| redactor.readable(&text, MAX_ERROR));
         self
     }
 

@@ -1,7 +1,7 @@
 //! Slack incoming webhooks: the URL's shape, the blocks, and what each of Slack's words means. Knows
 //! nothing of sockets or of who may be called.
 
-use kos_model::{Outcome, Violation, Violations, WebhookType};
+use kos_model::{Outcome, RateLimit, Violation, Violations, WebhookType};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
@@ -193,6 +193,11 @@ impl Channel for SlackTarget {
             String::new()
         };
         Verdict::failed(outcome, format!("Slack answered {}{named}: {meaning}", answer.status_text()))
+    }
+
+    /// One a second, and bursts pass.
+    fn usual_rate(&self) -> Option<RateLimit> {
+        Some(RateLimit { limit: 5, per_seconds: 5 })
     }
 
     fn wants_plain(&self, answer: &Answer) -> bool {

@@ -3,16 +3,21 @@
 
 use std::fmt;
 
-use kos_model::WebhookType;
+#[cfg(feature = "custom")]
+use chrono::{DateTime, Utc};
+#[cfg(feature = "custom")]
+use kos_model::Violation;
+use kos_model::{RateLimit, WebhookType};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::channel::Channel;
 #[cfg(feature = "custom")]
-use crate::custom::CustomTarget;
+use crate::custom::{CustomTarget, KeyVersion, Rotation};
 #[cfg(feature = "discord")]
 use crate::discord::DiscordTarget;
 use crate::error::InvalidTarget;
+use crate::platforms::Platforms;
 #[cfg(feature = "slack")]
 use crate::slack::SlackTarget;
 #[cfg(feature = "telegram")]
@@ -48,6 +53,19 @@ impl Target {
             Self::Telegram(ref target) => target,
             #[cfg(feature = "custom")]
             Self::Custom(ref target) => target,
+        }
+    }
+
+    #[cfg(feature = "custom")]
+    pub(crate) const fn as_custom(&self) -> Option<&CustomTarget> {
+        match self {
+            Self::Custom(target) => Some(target),
+            #[cfg(feature = "slack")]
+            Self::Slack(_) => None,
+            #[cfg(feature = "discord")]
+            Self::Discord(_) => None,
+            #[cfg(feature = "telegram")]
+            Self::Telegram(_) => None,
         }
     }
 
@@ -101,12 +119,52 @@ impl Target {
         self.channel().moved(chat_id).unwrap_or(self)
     }
 
-    /// The destination with a new signing secret. With `keep_previous`, messages are signed with the
-    /// one before as well, so that the receiver can change over. Only custom destinations sign;
-    /// others stay as they are.
+    /// The destination with a new signing key. Only custom destinations sign.
+    ///
+    /// # Errors
+    /// A key of another version, an overlap that is too long, too many live keys, or a platform
+    /// whose messages are not signed.
+    #[cfg(feature = "custom")]
+    pub fn rotated(&self, rotation: Rotation, now: DateTime<Utc>) -> Result<Self, Violation> {
+        let kind = self.webhook_type();
+        let unsigned = || {
+            let detail = format!("messages to {kind} are not signed: only custom webhooks have keys");
+            Violation::new("", "unsigned", detail)
+        };
+        self.as_custom().ok_or_else(unsigned)?.rotated(rotation, now).map(Self::Custom)
+    }
+
+    /// A custom destination's newest key of a version **in clear**, to be shown once.
+    #[cfg(feature = "custom")]
     #[must_use]
-    pub fn rotated(self, keep_previous: bool) -> Self {
-        self.channel().rotated(keep_previous).unwrap_or(self)
+    pub fn newest_key(&self, version: KeyVersion) -> Option<SecretString> {
+        self.as_custom()?.newest_key(version).map(crate::signature::SigningKey::reveal)
+    }
+
+    /// The public key (`whpk_…`) of a custom destination's `v1a` signatures. No secret.
+    #[must_use]
+    pub fn public_key(&self) -> Option<String> {
+        self.channel().public_key()
+    }
+
+    /// What else an API may show: for a custom destination its keys' versions and ends, its public
+    /// key, and the names of its own headers.
+    #[must_use]
+    pub fn details(&self) -> Map<String, Value> {
+        self.channel().details()
+    }
+
+    /// A name for whoever shares the platform's limits with this destination: its bot, its platform.
+    /// Holds no secret. `None` when it shares them with nobody.
+    #[must_use]
+    pub fn account(&self, platforms: &Platforms) -> Option<String> {
+        self.channel().account(platforms)
+    }
+
+    /// What the platform bears without complaint, where that is known.
+    #[must_use]
+    pub fn usual_rate(&self) -> Option<RateLimit> {
+        self.channel().usual_rate()
     }
 
     /// A custom destination's signing secret (`whsec_…`), to be shown once.

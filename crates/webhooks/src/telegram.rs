@@ -1,7 +1,7 @@
 //! Telegram's `sendMessage`: chats and bot tokens, the HTML text, and what each of the server's
 //! sentences means. Knows nothing of sockets or of who may be called.
 
-use kos_model::{Violation, Violations, WebhookType};
+use kos_model::{RateLimit, Violation, Violations, WebhookType};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
@@ -230,7 +230,20 @@ impl Channel for TelegramTarget {
         let (outcome, meaning) = reply.judge(answer);
         let quoted = if reply.description.is_empty() { String::new() } else { format!(" \"{}\"", reply.description) };
         let status = if answer.is_success() { reply.status.to_string() } else { answer.status_text() };
-        Verdict::failed(outcome, format!("Telegram answered {status}{quoted}: {meaning}"))
+        // Whether the chat's limit or the bot's was reached is not said: the whole bot waits.
+        Verdict::failed(outcome, format!("Telegram answered {status}{quoted}: {meaning}")).of_account()
+    }
+
+    /// A bot is known by the number before the colon, which is no secret.
+    fn account(&self, platforms: &Platforms) -> Option<String> {
+        let (bot, _secret) = self.token(platforms)?.split_once(':')?;
+        Some(format!("telegram bot {bot}"))
+    }
+
+    /// One a second into a private chat, 20 a minute into a group or channel.
+    fn usual_rate(&self) -> Option<RateLimit> {
+        let private = matches!(self.chat, Chat::Number(1..));
+        Some(RateLimit { limit: 20, per_seconds: if private { 20 } else { 60 } })
     }
 
     fn wants_plain(&self, answer: &Answer) -> bool {

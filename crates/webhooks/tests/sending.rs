@@ -11,7 +11,7 @@ mod sending {
     use std::time::Duration;
 
     use chrono::{DateTime, TimeDelta, Utc};
-    use kos_webhooks::signature::{Headers, Secret, verify};
+    use kos_webhooks::signature::{Headers, VerifyingKey, verify};
     use kos_webhooks::*;
     use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ mod sending {
     }
 
     fn event() -> Event {
-        let payload = json!({"message": "Новое знание создано"});
+        let payload = json!({"message": "Новое знание создано"}).into();
         Event { id: EventId::generate(), event_type: "knowledge_created".parse().unwrap(), created_at: noon(), payload }
     }
 
@@ -62,7 +62,7 @@ mod sending {
     }
 
     fn custom(url: &str) -> Target {
-        Target::from_json(WebhookType::Custom, &json!({"url": url, "secret": SECRET})).unwrap()
+        Target::from_json(WebhookType::Custom, &json!({"url": url, "keys": [{"key": SECRET}]})).unwrap()
     }
 
     async fn send(sender: &Sender, target: &Target) -> Attempt {
@@ -100,8 +100,29 @@ mod sending {
             r#"{"event_type":"knowledge_created","timestamp":"2025-12-14T12:00:00.000Z","payload":{"message":"Новое знание создано"}}"#
         );
         let headers = Headers::find(|name| asked.header(name)).unwrap();
-        let secret: Secret = SECRET.parse().unwrap();
+        let secret: VerifyingKey = SECRET.parse().unwrap();
         assert_eq!(verify(&[secret], &headers, &asked.body, noon()), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_standard_s_own_library_trusts_what_arrives() {
+        let server = Server::start(vec![answer(204, "", "")]).await;
+        let draft = TargetDraft { url: Some(server.url("/hook")), ..TargetDraft::default() };
+        let target = draft.check(WebhookType::Custom, &Platforms::default()).unwrap();
+        let event = event();
+        // The library takes its time from the system.
+        let message =
+            Message { event: &event, locale: Locale::En, id: "msg_1", sent_at: chrono::Local::now().to_utc() };
+        assert_eq!(sender_to(&server, Limits::default()).send(&target, &message).await.outcome, Outcome::Delivered);
+        let asked = &server.asked()[0];
+        let mut headers = reqwest::header::HeaderMap::new();
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+            headers.insert(name, asked.header(name).unwrap().parse().unwrap());
+        }
+        let secret = target.secret().unwrap();
+        let theirs = standardwebhooks::Webhook::new(secrecy::ExposeSecret::expose_secret(&secret)).unwrap();
+        theirs.verify(&asked.body, &headers).unwrap();
+        assert!(theirs.verify(b"{}", &headers).is_err());
     }
 
     #[tokio::test]
@@ -272,7 +293,7 @@ mod sending {
             let answer = answers[turn.fetch_add(1, Ordering::SeqCst)].iter().map(|ip| ip.parse().unwrap()).collect();
             async move { Ok(answer) }
         });
-        let policy = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], resolver };
+        let policy = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], resolver, ..EgressPolicy::default() };
         let sender = Sender::new(Platforms::default(), policy, Limits::default()).unwrap();
         let target = custom(&format!("http://receiver.example:{}/hook", server.address.port()));
         let outcomes = [send(&sender, &target).await, send(&sender, &target).await, send(&sender, &target).await];
@@ -288,14 +309,15 @@ mod sending {
     async fn a_name_without_an_address_is_a_passing_fault() {
         let resolver = Resolver::new(|_| async { Err(std::io::Error::other("no such host")) });
         let sender =
-            Sender::new(Platforms::default(), EgressPolicy { allow: Vec::new(), resolver }, Limits::default()).unwrap();
+            Sender::new(Platforms::default(), EgressPolicy { resolver, ..EgressPolicy::default() }, Limits::default())
+                .unwrap();
         let attempt = send(&sender, &custom("https://receiver.example/hook")).await;
         assert_eq!((attempt.outcome, attempt.error.as_deref()), (RETRY, Some("cannot connect: no such host")));
     }
 
     #[tokio::test]
     async fn a_name_server_that_never_answers_costs_no_more_than_the_time_to_connect() {
-        let policy = EgressPolicy { allow: Vec::new(), resolver: Resolver::new(|_| std::future::pending()) };
+        let policy = EgressPolicy { resolver: Resolver::new(|_| std::future::pending()), ..EgressPolicy::default() };
         let limits = Limits { connect: Duration::from_millis(100), ..Limits::default() };
         let sender = Sender::new(Platforms::default(), policy, limits).unwrap();
         let attempt = send(&sender, &slack()).await;

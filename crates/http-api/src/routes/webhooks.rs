@@ -3,11 +3,19 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod pause;
+mod policy;
+pub(crate) mod preview;
+pub(crate) mod replay;
+pub(crate) mod resume;
+pub(crate) mod rotate;
 pub(crate) mod test;
 pub(crate) mod update;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +28,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::problem::{ApiError, Result};
+use policy::PolicyView;
 
 /// A webhook. Its address is shown without its secrets.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,8 +44,19 @@ pub(crate) struct WebhookView {
     /// Where it goes, without secrets.
     #[schema(example = "https://hooks.slack.com/…/****/URL")]
     url: String,
+    /// Custom: the keys that messages are signed with (their versions, public keys and ends), and the names
+    /// of headers of its own.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    details: Map<String, Value>,
     /// Whether it is switched on.
     enabled: bool,
+    /// Why it is switched off: `paused` or `switched_off` by a person; `gone`, `unauthorized` or `failing`
+    /// by the service.
+    #[schema(example = json!(null))]
+    disabled_reason: Option<String>,
+    /// Since when it is switched off.
+    disabled_at: Option<DateTime<Utc>>,
     /// What it listens to: names and families (`knowledge_*`); empty means everything.
     #[schema(value_type = Vec<String>)]
     events: Vec<EventFilter>,
@@ -46,10 +66,8 @@ pub(crate) struct WebhookView {
     /// The language of its messages: `ru` or `en`.
     #[schema(value_type = String, example = "ru")]
     locale: Locale,
-    /// Why the service switched it off by itself: `gone` or `unauthorized`.
-    disabled_reason: Option<String>,
-    /// Until when its receiver asked us to wait.
-    held_until: Option<DateTime<Utc>>,
+    /// How it is sent to.
+    policy: PolicyView,
     /// Counts its changes, from 1; the ETag.
     version: i32,
     /// When it was registered.
@@ -65,12 +83,14 @@ impl From<WebhookRecord> for WebhookView {
             webhook_type: record.webhook_type,
             name: record.name,
             url: record.destination,
+            details: record.details,
             enabled: record.enabled,
+            disabled_reason: record.disabled_reason,
+            disabled_at: record.disabled_at,
             events: record.events,
             metadata: record.metadata,
             locale: record.locale,
-            disabled_reason: record.disabled_reason,
-            held_until: record.held_until,
+            policy: record.policy.into(),
             version: record.version,
             created_at: record.created_at,
             updated_at: record.updated_at,
@@ -105,6 +125,7 @@ struct Address {
     bot_token: Option<String>,
     message_thread_id: Option<i64>,
     secret: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
 }
 
 impl Address {
@@ -114,6 +135,7 @@ impl Address {
             && self.bot_token.is_none()
             && self.message_thread_id.is_none()
             && self.secret.is_none()
+            && self.headers.is_none()
     }
 
     fn draft(self) -> TargetDraft {
@@ -123,6 +145,7 @@ impl Address {
             bot_token: self.bot_token,
             message_thread_id: self.message_thread_id,
             secret: self.secret,
+            headers: self.headers,
         }
     }
 }
@@ -145,9 +168,7 @@ fn check_name(name: &str, faults: &mut Violations) -> String {
 }
 
 fn check_metadata(metadata: &Map<String, Value>, faults: &mut Violations) {
-    for (name, value) in metadata {
-        faults.take(crate::body::storable(&format!("/metadata/{name}"), value));
-    }
+    faults.take(crate::body::storable("/metadata", metadata));
 }
 
 fn check_locale(text: &str, faults: &mut Violations) -> Option<Locale> {
@@ -157,6 +178,11 @@ fn check_locale(text: &str, faults: &mut Violations) -> Option<Locale> {
 
 fn no_such(id: WebhookId) -> ApiError {
     ApiError::NotFound(format!("no webhook has the id {id}"))
+}
+
+/// An address as the repository stores it.
+fn address_of(target: &Target) -> kos_repository::Address {
+    kos_repository::Address { target: target.to_json(), destination: target.redacted(), details: target.details() }
 }
 
 /// The webhook's address and secrets, in clear.

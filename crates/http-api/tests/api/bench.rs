@@ -65,7 +65,7 @@ impl Bench {
         let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressPolicy::default() };
         let sender = Sender::new(platforms, egress, Limits::default()).unwrap();
         let surroundings = Surroundings { now, jitter: || 0.5 };
-        let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings);
+        let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings).await.unwrap();
         let state = State {
             repository: repository.clone(),
             pulse: Arc::new(Pulse::feel(db.url())),

@@ -38,7 +38,7 @@ async fn the_signing_secret_is_shown_once_and_kept_when_the_address_changes() {
     let mut bench = Bench::new().await;
     let hook = json!({"webhook_type": "custom", "url": bench.receiver.url("/old")});
     let created = bench.post("/webhooks", &hook).await.json();
-    let secret: kos_webhooks::signature::Secret = created["secret"].as_str().unwrap().parse().unwrap();
+    let secret: kos_webhooks::signature::VerifyingKey = created["secret"].as_str().unwrap().parse().unwrap();
     assert!(bench.get(&path(&created)).await.json().get("secret").is_none());
     let changed = bench.patch(&path(&created), &json!({"url": bench.receiver.url("/new")})).await;
     assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, "\"v2\""), "{}", changed.text);

@@ -1,9 +1,13 @@
 //! What the tests begin with.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use kos_model::{Attempt, Outcome, WebhookType};
-use kos_repository::{Claimed, Finished, KeyRing, LeaseTerms, NewEvent, NewWebhook, Next, Repository, WebhookRecord};
+use kos_model::{Attempt, DeliveryPolicy, Outcome, RateLimit, WebhookType};
+use kos_repository::{
+    Address, Claimed, Finished, GovernedLane, KeyRing, LeaseTerms, NewEvent, NewWebhook, Next, Places, Repository,
+    Tier, TokenMint, WebhookRecord,
+};
 use kos_test_support::TestDb;
 use serde_json::{Map, json};
 
@@ -23,13 +27,26 @@ pub(crate) fn listening(events: &[&str]) -> NewWebhook {
     NewWebhook {
         webhook_type: WebhookType::Custom,
         name: String::new(),
-        target: json!({"url": "https://example.org/s3cr3t-path", "secret": "whsec_s3cr3t"}),
-        destination: "https://example.org/…".to_owned(),
+        address: address(),
         enabled: true,
         events: events.iter().map(|event| event.parse().unwrap()).collect(),
         metadata: Map::new(),
+        policy: DeliveryPolicy::default(),
         locale: kos_model::Locale::En,
     }
+}
+
+pub(crate) fn address() -> Address {
+    Address {
+        target: json!({"url": "https://example.org/s3cr3t-path", "secret": "whsec_s3cr3t"}),
+        destination: "https://example.org/…".to_owned(),
+        details: Map::new(),
+    }
+}
+
+/// A webhook that listens to everything and is sent to like this.
+pub(crate) async fn webhook_with(repository: &Repository, policy: DeliveryPolicy) -> WebhookRecord {
+    repository.webhook_create(NewWebhook { policy, ..listening(&[]) }).await.unwrap()
 }
 
 pub(crate) async fn webhook(repository: &Repository, events: &[&str]) -> WebhookRecord {
@@ -37,12 +54,18 @@ pub(crate) async fn webhook(repository: &Repository, events: &[&str]) -> Webhook
 }
 
 pub(crate) fn event(name: &str) -> NewEvent {
-    NewEvent { event_type: name.parse().unwrap(), payload: json!({"message": name}) }
+    NewEvent::new(name.parse().unwrap(), json!({"message": name}))
+}
+
+/// Makes tokens that no other mint of a test makes.
+pub(crate) fn mint() -> TokenMint {
+    static HOLDERS: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(1_000_000);
+    TokenMint::new(HOLDERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
 
 /// Leased to the writer for a minute.
 pub(crate) fn leased() -> LeaseTerms {
-    LeaseTerms { lease: MINUTE, full: Vec::new() }
+    LeaseTerms { mint: Some(mint()), lease: MINUTE, full: HashSet::new() }
 }
 
 /// Left to whoever claims first.
@@ -52,11 +75,32 @@ pub(crate) fn free() -> LeaseTerms {
 
 pub(crate) fn finished(claimed: &Claimed, outcome: Outcome, next: Next) -> Finished {
     let error = (outcome != Outcome::Delivered).then(|| "it failed".to_owned());
-    let attempt = Attempt { outcome, status: Some(200), response: None, error, duration: Duration::from_millis(7) };
+    let duration = Duration::from_millis(7);
+    let attempt = Attempt { outcome, pause: None, status: Some(200), response: None, error, duration };
     Finished { claimed: claimed.clone(), attempt, next }
 }
 
-/// Takes everything that is due.
+/// Takes everything that is due, whatever stands in its way.
 pub(crate) async fn claim(repository: &Repository) -> Vec<Claimed> {
-    repository.delivery_claim(&[], 100, 1000, MINUTE).await.unwrap()
+    claim_of(repository, 100).await
+}
+
+/// Takes what is due, at most `count` of each lane and tier.
+pub(crate) async fn claim_of(repository: &Repository, count: u32) -> Vec<Claimed> {
+    repository.directory_refresh().await.unwrap();
+    let lanes = repository.delivery_lanes().await.unwrap();
+    let of = |tier| lanes.iter().map(move |lane| Places { webhook_id: lane.webhook_id, tier, count });
+    let places: Vec<_> = of(Tier::First).chain(of(Tier::Again)).collect();
+    repository.delivery_claim(&places, MINUTE, &mint()).await.unwrap()
+}
+
+/// Asks for the next `count` of a lane that needs the database's leave.
+pub(crate) async fn claim_governed(
+    repository: &Repository,
+    webhook: &WebhookRecord,
+    count: u32,
+    rate_limit: Option<RateLimit>,
+) -> Vec<Claimed> {
+    let lane = GovernedLane { webhook_id: webhook.id, count, ordered: webhook.policy.ordered, rate_limit };
+    repository.delivery_claim_governed(&[lane], MINUTE, &mint()).await.unwrap()
 }

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kos_model::Outcome;
-use kos_repository::{Next, Room};
+use kos_model::{DeliveryPolicy, Outcome, RateLimit};
+use kos_repository::{Next, Places, Tier, WaitsFor};
 use kos_test_support::TestDb;
 
-use crate::builders::{MINUTE, claim, event, finished, free, leased, repository, webhook};
+use crate::builders::{
+    MINUTE, claim, claim_governed, claim_of, event, finished, free, leased, mint, repository, webhook, webhook_with,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claimers_that_run_at_once_share_the_work_without_a_duplicate() {
@@ -18,10 +20,10 @@ async fn claimers_that_run_at_once_share_the_work_without_a_duplicate() {
     for _ in 0..100 {
         repository.event_emit(event("x"), &free()).await.unwrap();
     }
-    let claims = (0..8).map(|_| repository.delivery_claim(&[], 15, 1000, MINUTE));
-    let mut taken: Vec<_> =
-        futures_util::future::join_all(claims).await.into_iter().flat_map(|claimed| claimed.unwrap()).collect();
-    taken.extend(repository.delivery_claim(&[], 1000, 1000, MINUTE).await.unwrap());
+    let claims = (0..8).map(|_| claim_of(&repository, 15));
+    let mut taken: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
+    taken.extend(claim(&repository).await);
+    taken.extend(claim(&repository).await);
     let distinct: HashSet<_> = taken.iter().map(|claimed| claimed.id).collect();
     assert_eq!((taken.len(), distinct.len()), (200, 200));
 }
@@ -36,8 +38,9 @@ async fn a_backlog_of_one_webhook_leaves_room_for_the_others() {
         repository.event_emit(event("slow"), &free()).await.unwrap();
     }
     repository.event_emit(event("quick"), &free()).await.unwrap();
-    let rooms = [Room { webhook_id: slow.id, free: 3 }];
-    let claimed = repository.delivery_claim(&rooms, 10, 1000, MINUTE).await.unwrap();
+    let place = |webhook_id, count| Places { webhook_id, tier: Tier::First, count };
+    let places = [place(slow.id, 3), place(quick.id, 10)];
+    let claimed = repository.delivery_claim(&places, MINUTE, &mint()).await.unwrap();
     let of = |id| claimed.iter().filter(|claimed| claimed.recipient.webhook_id == id).count();
     assert_eq!((of(slow.id), of(quick.id)), (3, 1));
 }
@@ -74,8 +77,8 @@ async fn each_outcome_leads_to_its_state() {
     let retry = Outcome::Retry { after: None };
     let reports = [
         finished(&claimed[0], Outcome::Delivered, Next::Done),
-        finished(&claimed[1], retry, Next::RetryIn(Duration::ZERO)),
-        finished(&claimed[2], Outcome::Fault, Next::DeferFor(Duration::ZERO)),
+        finished(&claimed[1], retry, Next::RetryIn(Duration::ZERO, WaitsFor::Schedule)),
+        finished(&claimed[2], Outcome::Fault, Next::DeferFor(Duration::ZERO, WaitsFor::Fault)),
         finished(&claimed[3], Outcome::Rejected, Next::Dead),
     ];
     repository.delivery_finish(&reports).await.unwrap();
@@ -86,7 +89,7 @@ async fn each_outcome_leads_to_its_state() {
     assert_eq!((stats.deliveries_waiting, stats.dead_letters, stats.attempts_24h), (2, 1, 4));
     let logs = repository.webhook_log_list(listener.id, None, 10).await.unwrap();
     assert_eq!(logs.iter().filter(|log| log.success).count(), 1);
-    assert_eq!(logs[0].payload.as_ref().unwrap()["message"], "x", "the payload is the event's");
+    assert_eq!(logs[0].payload.as_ref().unwrap().value()["message"], "x", "the payload is the event's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,4 +102,106 @@ async fn what_is_handed_back_is_free_at_once_and_only_by_its_holder() {
     assert_eq!(repository.delivery_release(&[(held.id, held.lease_token + 1)]).await.unwrap(), 0);
     assert_eq!(repository.delivery_release(&[(held.id, held.lease_token)]).await.unwrap(), 1);
     assert_eq!(claim(&repository).await.len(), 1);
+}
+
+fn ordered() -> DeliveryPolicy {
+    DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_an_order_the_first_one_holds_the_rest() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let webhook = webhook_with(&repository, ordered()).await;
+    for name in ["a", "b", "c", "d"] {
+        let emitted = repository.event_emit(event(name), &leased()).await.unwrap();
+        assert!(emitted.claimed.is_empty(), "what has an order is born without a lease");
+    }
+    let names = |claimed: &[kos_repository::Claimed]| -> String {
+        claimed.iter().map(|claimed| claimed.event.event_type.as_str().to_owned()).collect()
+    };
+    let first = claim_governed(&repository, &webhook, 2, None).await;
+    assert_eq!(names(&first), "ab");
+    assert_eq!(names(&claim_governed(&repository, &webhook, 2, None).await), "", "another server has the first ones");
+    let later = Next::RetryIn(Duration::from_secs(60), WaitsFor::Schedule);
+    repository.delivery_finish(&[finished(&first[0], Outcome::Retry { after: None }, later)]).await.unwrap();
+    repository.delivery_release(&[(first[1].id, first[1].lease_token)]).await.unwrap();
+    assert_eq!(names(&claim_governed(&repository, &webhook, 9, None).await), "", "the first one waits for its retry");
+    db.client().await.batch_execute("UPDATE deliveries SET due_at = now()").await.unwrap();
+    assert_eq!(names(&claim_governed(&repository, &webhook, 9, None).await), "abcd");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_ask_at_once_keep_an_order_between_them() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let webhook = webhook_with(&repository, ordered()).await;
+    for _ in 0..40 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    for _ in 0..10 {
+        let claims = (0..4).map(|_| claim_governed(&repository, &webhook, 4, None));
+        let taken: Vec<_> = futures_util::future::join_all(claims).await;
+        let holders = taken.iter().filter(|claimed| !claimed.is_empty()).count();
+        assert_eq!(holders, 1, "one server has the head of the lane, the others nothing");
+        let done: Vec<_> =
+            taken.iter().flatten().map(|claimed| finished(claimed, Outcome::Delivered, Next::Done)).collect();
+        assert_eq!(done.len(), 4);
+        repository.delivery_finish(&done).await.unwrap();
+    }
+    assert_eq!(repository.delivery_waiting().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_holds_among_all_servers_and_bursts_as_far_as_its_limit() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let rate = Some(RateLimit { limit: 5, per_seconds: 3600 });
+    let webhook = webhook_with(&repository, DeliveryPolicy { rate_limit: rate, ..DeliveryPolicy::default() }).await;
+    for _ in 0..20 {
+        repository.event_emit(event("x"), &leased()).await.unwrap();
+    }
+    let claims = (0..4).map(|_| claim_governed(&repository, &webhook, 3, rate));
+    let mut taken: usize = futures_util::future::join_all(claims).await.iter().map(Vec::len).sum();
+    for _ in 0..4 {
+        taken += claim_governed(&repository, &webhook, 3, rate).await.len();
+    }
+    assert_eq!(taken, 5);
+    db.client().await.batch_execute("UPDATE webhook_health SET rate_tat = rate_tat - interval '720 s'").await.unwrap();
+    assert_eq!(claim_governed(&repository, &webhook, 3, rate).await.len(), 1, "one more for each interval");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_again_is_claimed_apart_from_what_comes_first() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let webhook = webhook(&repository, &[]).await;
+    for _ in 0..3 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    let again = Next::RetryIn(Duration::ZERO, WaitsFor::Schedule);
+    let first = claim_of(&repository, 1).await;
+    repository.delivery_finish(&[finished(&first[0], Outcome::Retry { after: None }, again)]).await.unwrap();
+    let tier = |tier| Places { webhook_id: webhook.id, tier, count: 9 };
+    let retries = repository.delivery_claim(&[tier(Tier::Again)], MINUTE, &mint()).await.unwrap();
+    assert_eq!(retries.iter().map(|claimed| (claimed.id, claimed.attempts)).collect::<Vec<_>>(), [(first[0].id, 1)]);
+    assert_eq!(repository.delivery_claim(&[tier(Tier::First)], MINUTE, &mint()).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_that_are_off_or_held_say_so_and_a_backlog_is_one_row() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let busy = webhook(&repository, &[]).await;
+    let held = webhook(&repository, &[]).await;
+    let paused = webhook(&repository, &[]).await;
+    repository.webhook_pause(paused.id).await.unwrap();
+    for _ in 0..50 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    repository.webhook_hold(&[held.id], MINUTE).await.unwrap();
+    let lanes = repository.delivery_lanes().await.unwrap();
+    let seen: Vec<_> = lanes.iter().map(|lane| (lane.webhook_id, lane.first, lane.closed_for.is_some())).collect();
+    assert_eq!(seen, [(busy.id, true, false), (held.id, true, true)]);
+    assert_eq!(repository.delivery_waiting().await.unwrap(), 150, "what the paused one hears is kept for it");
 }

@@ -1,10 +1,12 @@
 //! Webhooks: sealed, switched off and on, held back.
 
-use kos_repository::{Error, Repository, WebhookChange};
+use kos_repository::{
+    Address, DeliveryFilter, DeliveryState, DisabledReason, Error, KeyRing, Repository, Retried, WebhookChange,
+};
 use kos_test_support::TestDb;
 use serde_json::json;
 
-use crate::builders::{claim, event, free, keys, leased, repository, webhook};
+use crate::builders::{address, claim, event, free, keys, leased, repository, webhook};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_and_secrets_are_not_in_the_database_in_clear() {
@@ -26,40 +28,126 @@ async fn a_start_without_the_key_that_sealed_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_is_switched_off_keeps_what_waits_and_hears_nothing_new() {
+async fn a_webhook_that_is_switched_off_keeps_what_it_had_and_what_comes_meanwhile() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     let listener = webhook(&repository, &[]).await;
+    let other = webhook(&repository, &["webhook_*"]).await;
     repository.event_emit(event("before"), &free()).await.unwrap();
-    assert!(repository.webhook_disable(listener.id, "gone").await.unwrap());
-    assert_eq!(repository.event_emit(event("meanwhile"), &leased()).await.unwrap().deliveries, 0);
+    let told =
+        repository.webhook_disable(listener.id, DisabledReason::Gone, Some("410"), &leased()).await.unwrap().unwrap();
+    let told_to: Vec<_> = told.claimed.iter().map(|claimed| claimed.recipient.webhook_id).collect();
+    assert_eq!(told_to, [other.id], "others hear of it, and not itself");
+    assert_eq!(told.event.payload.value()["reason"], "gone");
+    assert!(repository.webhook_disable(listener.id, DisabledReason::Gone, None, &leased()).await.unwrap().is_none());
+    let meanwhile = repository.event_emit(event("meanwhile"), &leased()).await.unwrap();
+    assert_eq!((meanwhile.deliveries, meanwhile.claimed.len()), (1, 0));
     assert!(claim(&repository).await.is_empty());
 
-    let readdressed = WebhookChange {
-        target: Some((json!({"url": "https://example.org/new", "secret": "whsec_new"}), "new".to_owned())),
-        ..WebhookChange::default()
-    };
+    let address = Address { target: json!({"url": "https://example.org/new"}), ..address() };
+    let readdressed = WebhookChange { address: Some(address), ..WebhookChange::default() };
     let changed = repository.webhook_update(listener.id, readdressed, Some(2)).await.unwrap().unwrap();
     assert!(changed.enabled && changed.disabled_reason.is_none(), "a new address switches it on again");
     let claimed = claim(&repository).await;
-    assert_eq!(claimed.len(), 1);
-    assert_eq!(claimed[0].event.event_type.as_str(), "before");
+    let names: Vec<_> = claimed.iter().map(|claimed| claimed.event.event_type.as_str()).collect();
+    assert_eq!(names, ["before", "meanwhile"]);
     assert_eq!(claimed[0].recipient.target.as_ref().unwrap()["url"], "https://example.org/new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_asked_for_time_is_left_alone() {
+async fn what_a_person_switched_off_a_new_address_does_not_switch_on() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     let listener = webhook(&repository, &[]).await;
-    repository.webhook_hold(listener.id, 3600.0).await.unwrap();
-    repository.webhook_hold(listener.id, 1.0).await.unwrap();
-    let emitted = repository.event_emit(event("x"), &leased()).await.unwrap();
-    assert_eq!((emitted.deliveries, emitted.claimed.len()), (1, 0));
-    assert!(claim(&repository).await.is_empty(), "the longer wait stands");
+    let off = WebhookChange { enabled: Some(false), ..WebhookChange::default() };
+    let changed = repository.webhook_update(listener.id, off, None).await.unwrap().unwrap();
+    assert_eq!(changed.disabled_reason.as_deref(), Some("switched_off"));
+    let readdressed = WebhookChange { address: Some(address()), ..WebhookChange::default() };
+    assert!(!repository.webhook_update(listener.id, readdressed, None).await.unwrap().unwrap().enabled);
+    assert_eq!(
+        repository.webhook_pause(listener.id).await.unwrap().unwrap().disabled_reason.as_deref(),
+        Some("switched_off")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_can_be_left_out_and_taken_up_again_one_by_one() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let listener = webhook(&repository, &[]).await;
+    repository.webhook_pause(listener.id).await.unwrap();
+    for _ in 0..3 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    assert_eq!(repository.webhook_skip(listener.id).await.unwrap(), 3);
     let on = WebhookChange { enabled: Some(true), ..WebhookChange::default() };
     repository.webhook_update(listener.id, on, None).await.unwrap();
-    assert_eq!(claim(&repository).await.len(), 1, "a person's word goes first");
+    assert!(claim(&repository).await.is_empty());
+    let ended = DeliveryFilter { ended: true, ..DeliveryFilter::default() };
+    let skipped = repository.delivery_list(ended, None, 10).await.unwrap();
+    assert!(skipped.iter().all(|delivery| delivery.state == DeliveryState::Skipped) && skipped.len() == 3);
+    assert_eq!(repository.delivery_retry(skipped[0].id).await.unwrap(), Retried::Due(skipped[0].id));
+    assert_eq!(claim(&repository).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_nothing_is_no_version() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let listener = webhook(&repository, &[]).await;
+    let same = repository.webhook_update(listener.id, WebhookChange::default(), Some(1)).await.unwrap().unwrap();
+    assert_eq!(same, listener);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_learns_of_every_change_of_another_before_it_stores_an_event() {
+    let db = TestDb::new().await;
+    let (one, other) = (repository(&db).await, repository(&db).await);
+    let first = webhook(&one, &[]).await;
+    assert_eq!(other.event_emit(event("x"), &free()).await.unwrap().deliveries, 1);
+    let second = webhook(&one, &[]).await;
+    assert_eq!(other.event_emit(event("x"), &free()).await.unwrap().deliveries, 2);
+    let deaf = WebhookChange { events: Some(vec!["y".parse().unwrap()]), ..WebhookChange::default() };
+    one.webhook_update(first.id, deaf, None).await.unwrap();
+    assert_eq!(other.event_emit(event("x"), &free()).await.unwrap().deliveries, 1);
+    one.webhook_delete(second.id).await.unwrap();
+    assert_eq!(other.event_emit(event("x"), &free()).await.unwrap().deliveries, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_and_changes_at_the_same_time_leave_nobody_out() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for _ in 0..5 {
+        let terms = free();
+        let register = (0..4).map(|_| webhook(&repository, &[]));
+        let emit = (0..20).map(|_| repository.event_emit(event("x"), &terms));
+        let (_, emitted) = tokio::join!(futures_util::future::join_all(register), futures_util::future::join_all(emit));
+        for emitted in emitted {
+            emitted.unwrap();
+        }
+    }
+    assert_eq!(repository.event_emit(event("x"), &free()).await.unwrap().deliveries, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_sealed_anew_under_the_first_key_while_they_are_in_use() {
+    let db = TestDb::new().await;
+    let old = Repository::new(db.url(), 4, keys(1)).await.unwrap();
+    for _ in 0..3 {
+        webhook(&old, &[]).await;
+    }
+    let both = KeyRing::new(&[vec![2; 32], vec![1; 32]]).unwrap();
+    let new = Repository::new(db.url(), 4, both).await.unwrap();
+    assert_eq!(new.webhook_reseal(2).await.unwrap(), 2);
+    assert_eq!(new.webhook_keys().await.unwrap().iter().map(|key| key.webhooks).sum::<i64>(), 3);
+    assert_eq!(new.webhook_keys().await.unwrap().len(), 2);
+    assert_eq!(new.event_emit(event("x"), &leased()).await.unwrap().claimed.len(), 3);
+    assert_eq!((new.webhook_reseal(2).await.unwrap(), new.webhook_reseal(2).await.unwrap()), (1, 0));
+    let only_new = Repository::new(db.url(), 4, keys(2)).await.unwrap();
+    only_new.check_keys().await.unwrap();
+    let emitted = only_new.event_emit(event("x"), &leased()).await.unwrap();
+    assert!(emitted.claimed.iter().all(|claimed| claimed.recipient.target.is_ok()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +162,7 @@ async fn of_two_writers_of_one_version_the_second_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_webhook_takes_its_deliveries_and_its_log_along() {
+async fn deleting_a_webhook_takes_its_deliveries_along() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     let listener = webhook(&repository, &[]).await;

@@ -48,24 +48,47 @@ const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 const NOT_PUBLIC_V6: [Ipv6Net; 4] =
     [v6(0x2001, 0, 0, 23), v6(0x2001, 0xdb8, 0, 32), v6(0x2002, 0, 0, 16), v6(0x3fff, 0, 0, 20)];
 
-/// NAT64: the last 32 bits are an IPv4 address, and it is that address which is reached.
+/// NAT64 everywhere: the last 32 bits are an IPv4 address, and it is that address which is reached.
 const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
 
-/// Whether the address may be dialled.
-pub(crate) fn permits(allow: &[IpNet], reach: Reach, ip: IpAddr) -> bool {
-    let ip = reached(ip);
-    allow.iter().any(|net| net.contains(&ip)) || (reach == Reach::Public && is_public(ip))
+/// What the operator says of addresses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    /// May be dialled although they are not public.
+    pub(crate) allow: Vec<IpNet>,
+    /// May never be dialled, whatever else holds: our own addresses.
+    pub(crate) deny: Vec<IpNet>,
+    /// The prefix under which this network translates to IPv4, beside the well-known one.
+    pub(crate) nat64: Option<Ipv6Net>,
 }
 
-/// The address that is reached in the end: IPv4 in IPv6 clothing is judged as IPv4.
-fn reached(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) if NAT64.contains(&v6) => {
-            let [.., a, b, c, d] = v6.octets();
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        canonical @ (IpAddr::V4(_) | IpAddr::V6(_)) => canonical,
+impl Rules {
+    /// Whether the address may be dialled.
+    pub(crate) fn permit(&self, reach: Reach, ip: IpAddr) -> bool {
+        let ip = self.reached(ip);
+        let in_one_of = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&ip));
+        !in_one_of(&self.deny) && (in_one_of(&self.allow) || (reach == Reach::Public && is_public(ip)))
     }
+
+    /// The address that is reached in the end: IPv4 in IPv6 clothing is judged as IPv4.
+    fn reached(&self, ip: IpAddr) -> IpAddr {
+        match ip.to_canonical() {
+            IpAddr::V6(v6) => {
+                let prefix = [Some(NAT64), self.nat64].into_iter().flatten().find(|prefix| prefix.contains(&v6));
+                prefix.map_or(IpAddr::V6(v6), |prefix| IpAddr::V4(embedded(v6, prefix.prefix_len())))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        }
+    }
+}
+
+/// The IPv4 address after a prefix of this length; bits 64 to 71 are skipped (RFC 6052, section 2.2).
+fn embedded(ip: Ipv6Addr, prefix: u8) -> Ipv4Addr {
+    let octets = ip.octets();
+    let mut after =
+        octets.iter().enumerate().skip(usize::from(prefix / 8)).filter(|(at, _)| *at != 8).map(|(_, byte)| *byte);
+    let mut next = || after.next().unwrap_or_default();
+    Ipv4Addr::new(next(), next(), next(), next())
 }
 
 fn is_public(ip: IpAddr) -> bool {

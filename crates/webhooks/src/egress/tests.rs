@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use reqwest::dns::Resolve;
 
-use super::address::permits;
 use super::*;
 
 fn guard(allow: &[&str]) -> Guard {
@@ -170,7 +169,8 @@ fn vetted(reach: Reach, allow: &[&str], answers: &'static [&'static [&'static st
         let answer = answers[turn].iter().map(|ip| ip.parse().unwrap()).collect();
         async move { Ok(answer) }
     });
-    Vetted { resolver, allow: allow.iter().map(|net| net.parse().unwrap()).collect(), reach }
+    let allow = allow.iter().map(|net| net.parse().unwrap()).collect();
+    Vetted { resolver, rules: Arc::new(Rules { allow, ..Rules::default() }), reach }
 }
 
 async fn dialled(vetted: &Vetted) -> Result<Vec<String>, String> {
@@ -202,6 +202,43 @@ async fn by_http_a_name_may_only_lead_inside() {
     assert!(dialled(&vetted).await.is_err());
 }
 
+#[test]
+fn the_network_s_own_translation_is_seen_through_at_every_length() {
+    // The table of RFC 6052, section 2.4, for 192.0.2.33, and the same for a private address.
+    for (prefix, documentation, private) in [
+        ("2001:500::/32", "2001:500:c000:221::", "2001:500:a00:1::"),
+        ("2a00:122::/40", "2a00:122:c0:2:21::", "2a00:122:a:0:1::"),
+        ("2a00:122:344::/56", "2a00:122:344:c0:0:221::", "2a00:122:344:a:0:1::"),
+        ("2a00:122:344::/64", "2a00:122:344::c0:2:2100:0", "2a00:122:344::a:0:100:0"),
+        ("2a00:122:344::/96", "2a00:122:344::192.0.2.33", "2a00:122:344::10.0.0.1"),
+    ] {
+        let own = Rules { nat64: Some(prefix.parse().unwrap()), ..Rules::default() };
+        for hidden in [documentation, private] {
+            let ip: IpAddr = hidden.parse().unwrap();
+            assert!(!own.permit(Reach::Public, ip), "{prefix} {hidden}");
+        }
+    }
+    let own = Rules { nat64: Some("2a00:122:344::/96".parse().unwrap()), ..Rules::default() };
+    assert!(own.permit(Reach::Public, "2a00:122:344::8.8.8.8".parse().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_never_answers_is_not_waited_for() {
+    let resolver = Resolver::new(|_host| std::future::pending());
+    let vetted = Vetted { resolver, rules: Arc::default(), reach: Reach::Public };
+    assert!(dialled(&vetted).await.unwrap_err().contains("no name server answered"));
+}
+
+#[test]
+fn further_ports_are_for_public_addresses_by_https() {
+    let guard =
+        Guard::new(EgressPolicy { ports: vec![9443], ..EgressPolicy::default() }, Duration::from_secs(1)).unwrap();
+    assert_eq!(judged(&guard, "https://example.com:9443/"), Ok(Reach::Public));
+    for url in ["http://example.com:9443/", "https://10.0.0.1:9443/", "https://example.com:9444/"] {
+        assert!(judged(&guard, url).is_err(), "{url}");
+    }
+}
+
 /// The same rules, told a second time in another way.
 fn is_special(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
@@ -227,9 +264,12 @@ proptest! {
         let mapped = ip.to_ipv6_mapped();
         let nat64 = Ipv6Addr::from((0x0064_ff9b_u128 << 96) | u128::from(bits));
         for ip in [IpAddr::V4(ip), IpAddr::V6(mapped), IpAddr::V6(nat64)] {
-            prop_assert_eq!(permits(&[], Reach::Public, ip), public, "{}", ip);
-            prop_assert!(!permits(&[], Reach::Inside, ip));
-            prop_assert!(permits(&["0.0.0.0/0".parse().unwrap()], Reach::Inside, ip));
+            prop_assert_eq!(Rules::default().permit(Reach::Public, ip), public, "{}", ip);
+            prop_assert!(!Rules::default().permit(Reach::Inside, ip));
+            let everything = Rules { allow: vec!["0.0.0.0/0".parse().unwrap()], ..Rules::default() };
+            prop_assert!(everything.permit(Reach::Inside, ip));
+            let nothing = Rules { deny: vec!["0.0.0.0/0".parse().unwrap()], ..everything };
+            prop_assert!(!nothing.permit(Reach::Public, ip));
         }
     }
 
@@ -237,7 +277,7 @@ proptest! {
     fn no_ipv6_address_outside_the_public_block_is_called(bits in any::<u128>()) {
         let ip = Ipv6Addr::from(bits);
         let first = ip.segments()[0];
-        if permits(&[], Reach::Public, IpAddr::V6(ip)) {
+        if Rules::default().permit(Reach::Public, IpAddr::V6(ip)) {
             prop_assert!((0x2000..=0x3fff).contains(&first) && first != 0x2002, "{ip}");
         }
     }

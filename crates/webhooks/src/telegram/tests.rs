@@ -62,6 +62,7 @@ fn every_fault_of_a_draft_is_told_at_once() {
         bot_token: Some("bot110201543:AAH".to_owned()),
         message_thread_id: Some(0),
         secret: Some("x".to_owned()),
+        headers: None,
     };
     let faults = draft.check(WebhookType::Telegram, &Platforms::default()).unwrap_err();
     let pointers: Vec<&str> = faults.as_slice().iter().map(|fault| fault.pointer.as_str()).collect();

@@ -44,9 +44,7 @@ pub(crate) struct CreateKnowledge {
 )]
 pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateKnowledge>) -> Result<HttpResponse> {
     let draft = body.0;
-    for (name, value) in &draft.metadata {
-        storable(&format!("/metadata/{name}"), value)?;
-    }
+    storable("/metadata", &draft.metadata)?;
     let new = KnowledgeDraft {
         content: draft.content,
         domain: draft.domain,
@@ -59,7 +57,7 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateKnowledge>
     let record = state
         .run(async move {
             let (record, emitted) = repository.knowledge_create(&new, intake.terms()).await?;
-            intake.take(emitted.claimed);
+            intake.take(emitted);
             Ok(record)
         })
         .await?;

@@ -1,16 +1,19 @@
 //! POST /webhooks
 
+use std::collections::BTreeMap;
+
 use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use actix_web::{HttpResponse, web};
-use kos_model::{EventFilter, Locale, Violation, Violations, WebhookType};
+use kos_model::{DeliveryPolicy, EventFilter, Locale, Violation, Violations, WebhookType};
 use kos_repository::NewWebhook;
 use kos_webhooks::{Sender, Target, TargetDraft};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name};
+use super::policy::{PolicyDraft, check_policy};
+use super::{Address, ChatId, WebhookView, address_of, check_locale, check_metadata, check_name};
 use crate::body::Body;
 use crate::path::etag;
 use crate::problem::Result;
@@ -34,6 +37,11 @@ pub(crate) struct CreateWebhook {
     message_thread_id: Option<i64>,
     /// Custom: the signing secret (`whsec_…`, 24 to 64 bytes); one is made when not given.
     secret: Option<String>,
+    /// Custom: headers to send beside ours, such as `Authorization`; at most 20. Their values are kept secret.
+    headers: Option<BTreeMap<String, String>>,
+    /// How to send to it; what is left out is as is usual for the platform.
+    #[serde(default)]
+    policy: PolicyDraft,
     /// What it listens to: names and families (`knowledge_*`); empty means everything.
     #[serde(default)]
     #[schema(example = json!(["knowledge_created", "task_completed"]))]
@@ -64,6 +72,9 @@ pub(crate) struct CreatedWebhook {
     /// Custom: the signing secret. It is shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Custom: the public key that messages can be verified with as well. No secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
 }
 
 /// Registers a webhook.
@@ -75,23 +86,24 @@ pub(crate) struct CreatedWebhook {
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateWebhook>) -> Result<HttpResponse> {
-    let (new, secret) = check(body.0, state.engine.sender(), state.locale)?;
+    let (new, target) = check(body.0, state.engine.sender(), state.locale)?;
     let repository = state.repository.clone();
     let record = state.run(async move { Ok(repository.webhook_create(new).await?) }).await?;
     let (location, tag) = (format!("/webhooks/{}", record.id), etag(record.version));
-    let secret = secret.map(|secret| secret.expose_secret().to_owned());
+    let secret = target.secret().map(|secret| secret.expose_secret().to_owned());
+    let public_key = target.public_key();
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
         .insert_header((ETAG, tag))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .json(CreatedWebhook { webhook: record.into(), secret }))
+        .json(CreatedWebhook { webhook: record.into(), secret, public_key }))
 }
 
 fn check(
     body: CreateWebhook,
     sender: &Sender,
     default_locale: Locale,
-) -> std::result::Result<(NewWebhook, Option<SecretString>), Violations> {
+) -> std::result::Result<(NewWebhook, Target), Violations> {
     let mut faults = Violations::new();
     let address = Address {
         url: body.url,
@@ -99,6 +111,7 @@ fn check(
         bot_token: body.bot_token,
         message_thread_id: body.message_thread_id,
         secret: body.secret,
+        headers: body.headers,
     };
     let webhook_type = faults.take(check_type(&body.webhook_type));
     let target = webhook_type.and_then(|kind| check_target(address.draft(), kind, sender, &mut faults));
@@ -106,19 +119,22 @@ fn check(
     let name = check_name(&body.name, &mut faults);
     check_metadata(&body.metadata, &mut faults);
     let locale = body.locale.map_or(Some(default_locale), |text| check_locale(&text, &mut faults));
+    let usual =
+        DeliveryPolicy { rate_limit: target.as_ref().and_then(Target::usual_rate), ..DeliveryPolicy::default() };
+    let policy = check_policy(body.policy, usual, &mut faults);
     match (target, locale) {
         (Some(target), Some(locale)) if faults.is_empty() => {
             let new = NewWebhook {
                 webhook_type: target.webhook_type(),
                 name,
-                target: target.to_json(),
-                destination: target.redacted(),
+                address: address_of(&target),
                 enabled: body.enabled,
                 events,
                 metadata: body.metadata,
+                policy,
                 locale,
             };
-            Ok((new, target.secret()))
+            Ok((new, target))
         }
         _ => Err(faults),
     }
@@ -130,19 +146,22 @@ fn check_type(text: &str) -> std::result::Result<WebhookType, Violation> {
     })
 }
 
+/// A new target that may be sent to, or everything that is wrong with it.
+fn check_target(draft: TargetDraft, kind: WebhookType, sender: &Sender, faults: &mut Violations) -> Option<Target> {
+    judge_target(draft.check(kind, sender.platforms()), sender, faults)
+}
+
 /// A target that may be sent to, or everything that is wrong with it.
-pub(super) fn check_target(
-    draft: TargetDraft,
-    kind: WebhookType,
+pub(super) fn judge_target(
+    checked: std::result::Result<Target, Violations>,
     sender: &Sender,
     faults: &mut Violations,
 ) -> Option<Target> {
-    let target = match draft.check(kind, sender.platforms()) {
-        Ok(target) => target,
+    match checked {
+        Ok(target) => faults.take(sender.check_destination(&target)).map(|()| target),
         Err(more) => {
             more.as_slice().iter().cloned().for_each(|fault| faults.push(fault));
-            return None;
+            None
         }
-    };
-    faults.take(sender.check_destination(&target)).map(|()| target)
+    }
 }

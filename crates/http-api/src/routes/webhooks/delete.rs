@@ -8,7 +8,7 @@ use crate::path::Id;
 use crate::problem::Result;
 use crate::state::State;
 
-/// Removes a webhook, with what waits for it and its log.
+/// Removes a webhook, with what waits for it. The log of its attempts is kept as long as any log.
 #[utoipa::path(
     delete, path = "/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, format = Uuid)),

@@ -6,15 +6,16 @@ use kos_model::WebhookId;
 use super::WebhookView;
 use crate::page::{Page, PageQuery};
 use crate::problem::Result;
+use crate::query::QueryString;
 use crate::state::State;
 
 /// Lists webhooks in the order of their registration.
 #[utoipa::path(
     get, path = "/webhooks", tag = "webhooks", params(PageQuery),
-    responses((status = 200, body = Page<WebhookView>))
+    responses((status = 200, description = "A page of them", body = Page<WebhookView>))
 )]
-pub(crate) async fn handler(state: web::Data<State>, query: web::Query<PageQuery>) -> Result<HttpResponse> {
-    let page = query.check()?;
+pub(crate) async fn handler(state: web::Data<State>, query: QueryString<PageQuery>) -> Result<HttpResponse> {
+    let page = query.0.check()?;
     let (repository, after, fetch) = (state.repository.clone(), page.after.map(WebhookId), page.fetch());
     let rows = state.run(async move { Ok(repository.webhook_list(after, fetch).await?) }).await?;
     Ok(HttpResponse::Ok().json(page.page(rows, |row| row.id.0, WebhookView::from)))

@@ -2,10 +2,9 @@
 
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
-use kos_model::{DeliveryId, EventId, WebhookId};
+use kos_model::{DeliveryId, EventId, Payload, WebhookId};
 use kos_repository::LogRecord;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::no_such;
 use crate::page::{Page, PageQuery};
 use crate::path::Id;
 use crate::problem::Result;
+use crate::query::QueryString;
 use crate::state::State;
 
 /// One attempt to deliver.
@@ -30,7 +30,7 @@ pub(crate) struct LogView {
     event_type: String,
     /// The event's payload, as long as the event is kept.
     #[schema(value_type = Option<Object>)]
-    payload: Option<Value>,
+    payload: Option<Payload>,
     /// The attempt's number; the first is 1.
     attempt: i32,
     /// `delivered`, `retry`, `rejected`, `gone`, `unauthorized`, `moved` or `fault`.
@@ -54,16 +54,16 @@ pub(crate) struct LogView {
     get, path = "/webhooks/{id}/logs", tag = "webhooks",
     params(("id" = String, Path, format = Uuid), PageQuery),
     responses(
-        (status = 200, body = Page<LogView>),
+        (status = 200, description = "A page of them", body = Page<LogView>),
         (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(
     state: web::Data<State>,
     id: Id<WebhookId>,
-    query: web::Query<PageQuery>,
+    query: QueryString<PageQuery>,
 ) -> Result<HttpResponse> {
-    let (page, id) = (query.check()?, id.0);
+    let (page, id) = (query.0.check()?, id.0);
     let (repository, before, fetch) = (state.repository.clone(), page.after, page.fetch());
     let rows = state
         .run(async move {

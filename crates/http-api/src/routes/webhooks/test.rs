@@ -67,7 +67,7 @@ fn test_event(locale: Locale) -> NewEvent {
         Locale::Ru => "Если вы это читаете, вебхук работает.",
         Locale::En => "If you can read this, the webhook works.",
     };
-    NewEvent { event_type: Known::Test.event_type(), payload: json!({ "message": message }) }
+    NewEvent::new(Known::Test.event_type(), json!({ "message": message }))
 }
 
 impl From<Attempt> for TestResult {

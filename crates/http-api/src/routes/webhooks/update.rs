@@ -1,16 +1,21 @@
 //! PATCH /webhooks/{id}
 
+use std::collections::BTreeMap;
+
 use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
-use kos_model::{EventFilter, Violations, WebhookId};
+use kos_model::{DeliveryPolicy, EventFilter, Violations, WebhookId};
 use kos_repository::WebhookChange;
 use kos_webhooks::{Sender, Target};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::create::check_target;
-use super::{Address, ChatId, WebhookView, check_locale, check_metadata, check_name, no_such, stored_target};
+use super::create::judge_target;
+use super::policy::{PolicyDraft, check_policy};
+use super::{
+    Address, ChatId, WebhookView, address_of, check_locale, check_metadata, check_name, no_such, stored_target,
+};
 use crate::body::Body;
 use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
@@ -28,8 +33,13 @@ pub(crate) struct UpdateWebhook {
     bot_token: Option<String>,
     /// Telegram: another topic.
     message_thread_id: Option<i64>,
-    /// Custom: another signing secret.
+    /// Custom: another signing secret, in the place of every other one at once. To let the old one sign along
+    /// for a while, rotate it instead.
     secret: Option<String>,
+    /// Custom: headers to send beside ours; replaces what was there.
+    headers: Option<BTreeMap<String, String>>,
+    /// How to send to it; what is left out stays as it is.
+    policy: Option<PolicyDraft>,
     /// What it listens to.
     events: Option<Vec<String>>,
     /// On or off. What was already waiting stays, and goes on when it is switched on.
@@ -43,7 +53,8 @@ pub(crate) struct UpdateWebhook {
     locale: Option<String>,
 }
 
-/// Changes a webhook. A new address switches it on again after the service switched it off.
+/// Changes a webhook. A new address switches it on again after the service switched it off; a new address or
+/// `enabled: true` lifts whatever held it back.
 #[utoipa::path(
     patch, path = "/webhooks/{id}", tag = "webhooks", request_body = UpdateWebhook,
     params(
@@ -67,8 +78,9 @@ pub(crate) async fn handler(
     let (repository, engine) = (state.repository.clone(), state.engine.clone());
     let record = state
         .run(async move {
-            let present = stored_target(&repository, id).await?;
-            let change = check(body.0, &present, engine.sender())?;
+            let target = stored_target(&repository, id).await?;
+            let record = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
+            let change = check(body.0, &target, record.policy, engine.sender())?;
             let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
             engine.wake();
             Ok(changed)
@@ -77,7 +89,12 @@ pub(crate) async fn handler(
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(WebhookView::from(record)))
 }
 
-fn check(body: UpdateWebhook, present: &Target, sender: &Sender) -> std::result::Result<WebhookChange, Violations> {
+fn check(
+    body: UpdateWebhook,
+    present: &Target,
+    policy: DeliveryPolicy,
+    sender: &Sender,
+) -> std::result::Result<WebhookChange, Violations> {
     let mut faults = Violations::new();
     let address = Address {
         url: body.url,
@@ -85,11 +102,12 @@ fn check(body: UpdateWebhook, present: &Target, sender: &Sender) -> std::result:
         bot_token: body.bot_token,
         message_thread_id: body.message_thread_id,
         secret: body.secret,
+        headers: body.headers,
     };
     let target = if address.is_empty() {
         None
     } else {
-        check_target(address.draft().over(present), present.webhook_type(), sender, &mut faults)
+        judge_target(address.draft().check_over(present, sender.platforms()), sender, &mut faults)
     };
     let events = body.events.and_then(|texts| faults.take(EventFilter::parse_all(&texts)));
     let name = body.name.map(|name| check_name(&name, &mut faults));
@@ -97,9 +115,10 @@ fn check(body: UpdateWebhook, present: &Target, sender: &Sender) -> std::result:
         check_metadata(metadata, &mut faults);
     }
     let locale = body.locale.and_then(|text| check_locale(&text, &mut faults));
+    let policy = body.policy.map(|draft| check_policy(draft, policy, &mut faults));
     if !faults.is_empty() {
         return Err(faults);
     }
-    let target = target.map(|target| (target.to_json(), target.redacted()));
-    Ok(WebhookChange { name, target, enabled: body.enabled, events, metadata: body.metadata, locale })
+    let address = target.as_ref().map(address_of);
+    Ok(WebhookChange { name, address, enabled: body.enabled, events, metadata: body.metadata, policy, locale })
 }

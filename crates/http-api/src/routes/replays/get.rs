@@ -1,0 +1,24 @@
+//! GET /replays/{id}
+
+use actix_web::{HttpResponse, web};
+use kos_model::ReplayId;
+
+use super::{ReplayView, no_such};
+use crate::path::Id;
+use crate::problem::Result;
+use crate::state::State;
+
+/// Says how far a replay has come.
+#[utoipa::path(
+    get, path = "/replays/{id}", tag = "webhooks",
+    params(("id" = String, Path, format = Uuid)),
+    responses(
+        (status = 200, description = "How far it has come", body = ReplayView),
+        (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn handler(state: web::Data<State>, id: Id<ReplayId>) -> Result<HttpResponse> {
+    let (repository, id) = (state.repository.clone(), id.0);
+    let found = state.run(async move { Ok(repository.replay_get(id).await?) }).await?;
+    Ok(HttpResponse::Ok().json(ReplayView::from(found.ok_or_else(|| no_such(id))?)))
+}

@@ -1,0 +1,158 @@
+//! Taking what is due: so many of each lane and tier, without waiting for anybody who does the same.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kos_model::{DeliveryId, Event, EventId, WebhookId};
+use uuid::Uuid;
+
+use super::{Claimed, Tier};
+use crate::database::Repository;
+use crate::directory::Directory;
+use crate::error::Result;
+use crate::event::events_by_id;
+use crate::holder::TokenMint;
+
+/// How many deliveries a claimer takes for one webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// Those that come for the first time, or again.
+    pub tier: Tier,
+    /// At most so many.
+    pub count: u32,
+}
+
+const CLAIM: &str = "
+WITH due AS (
+    SELECT taken.id FROM unnest($1, $2, $3) AS want (webhook_id, tier, places) CROSS JOIN LATERAL (
+        SELECT d.id FROM deliveries d
+        WHERE d.webhook_id = want.webhook_id AND d.tier = want.tier AND d.due_at <= now()
+        ORDER BY d.due_at
+        LIMIT want.places
+        FOR UPDATE SKIP LOCKED
+    ) AS taken
+), numbered AS MATERIALIZED (
+    SELECT id, row_number() OVER () - 1 AS number FROM due
+)
+UPDATE deliveries d SET due_at = now() + make_interval(secs => $4), lease_token = $5 + numbered.number
+FROM numbered WHERE d.id = numbered.id
+RETURNING d.id, d.event_id, d.webhook_id, d.attempt, d.tier, d.lease_token, d.place";
+
+/// Nobody can be told of an event that is no longer kept.
+const EXPIRE: &str = "
+WITH gone AS (
+    DELETE FROM deliveries d USING unnest($1, $2) AS held (id, token) WHERE d.id = held.id AND d.lease_token = held.token
+    RETURNING d.id, d.event_id, d.webhook_id, d.attempt
+)
+INSERT INTO dead_letters (delivery_id, event_id, webhook_id, attempts, state, reason)
+SELECT id, event_id, webhook_id, attempt, 'expired', 'the event is no longer kept' FROM gone";
+
+const RELEASE: &str = "
+UPDATE deliveries d SET due_at = now(), lease_token = NULL
+FROM unnest($1, $2) AS held (id, token) WHERE d.id = held.id AND d.lease_token = held.token";
+
+#[derive(QueryableByName)]
+pub(super) struct ClaimRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    event_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    pub(super) webhook_id: Uuid,
+    #[diesel(sql_type = SmallInt)]
+    attempt: i16,
+    #[diesel(sql_type = SmallInt)]
+    tier: i16,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    place: Option<i64>,
+}
+
+impl Repository {
+    /// Takes deliveries that are due, held for `lease`: at most so many of each lane and tier.
+    ///
+    /// # Errors
+    /// The database is unavailable; then nothing is taken.
+    pub async fn delivery_claim(&self, places: &[Places], lease: Duration, mint: &TokenMint) -> Result<Vec<Claimed>> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.connection().await?;
+        let most: i64 = places.iter().map(|place| i64::from(place.count)).sum();
+        let count = |place: &Places| i32::try_from(place.count).unwrap_or(i32::MAX);
+        let rows: Vec<ClaimRow> = sql_query(CLAIM)
+            .bind::<Array<SqlUuid>, _>(places.iter().map(|place| place.webhook_id.0).collect::<Vec<_>>())
+            .bind::<Array<SmallInt>, _>(places.iter().map(|place| place.tier.number()).collect::<Vec<_>>())
+            .bind::<Array<Integer>, _>(places.iter().map(count).collect::<Vec<_>>())
+            .bind::<Double, _>(lease.as_secs_f64())
+            .bind::<BigInt, _>(mint.tokens(most))
+            .get_results(&mut connection)
+            .await?;
+        self.claims_read(&mut connection, rows).await
+    }
+
+    /// Joins claimed rows with their events and their webhooks, in their order.
+    pub(super) async fn claims_read(
+        &self,
+        connection: &mut AsyncPgConnection,
+        mut rows: Vec<ClaimRow>,
+    ) -> Result<Vec<Claimed>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        rows.sort_by_key(|row| (row.place, row.id));
+        let ids: HashSet<Uuid> = rows.iter().map(|row| row.event_id).collect();
+        let events = events_by_id(connection, ids.into_iter().collect()).await?;
+        let events: HashMap<EventId, Arc<Event>> =
+            events.into_iter().map(|event| (event.id, Arc::new(event))).collect();
+        let directory = self.directory();
+        let known = |row: &ClaimRow| directory.get(WebhookId(row.webhook_id)).is_some();
+        let directory = if rows.iter().all(known) { directory } else { self.directory_refresh_on(connection).await? };
+        let (told, expired): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| events.contains_key(&EventId(row.event_id)));
+        if !expired.is_empty() {
+            sql_query(EXPIRE)
+                .bind::<Array<SqlUuid>, _>(expired.iter().map(|row| row.id).collect::<Vec<_>>())
+                .bind::<Array<BigInt>, _>(expired.iter().map(|row| row.lease_token).collect::<Vec<_>>())
+                .execute(connection)
+                .await?;
+        }
+        // One whose webhook was deleted a moment ago is left to the sweeper.
+        Ok(told.into_iter().filter_map(|row| row.read(&events, &directory)).collect())
+    }
+
+    /// Hands deliveries back that were claimed and not begun; anybody may take them at once.
+    ///
+    /// # Errors
+    /// The database is unavailable; then they fall due when their lease runs out.
+    pub async fn delivery_release(&self, held: &[(DeliveryId, i64)]) -> Result<usize> {
+        let mut connection = self.connection().await?;
+        let (ids, tokens): (Vec<Uuid>, Vec<i64>) = held.iter().map(|(id, token)| (id.0, *token)).unzip();
+        Ok(sql_query(RELEASE)
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<BigInt>, _>(tokens)
+            .execute(&mut connection)
+            .await?)
+    }
+}
+
+impl ClaimRow {
+    fn read(self, events: &HashMap<EventId, Arc<Event>>, directory: &Directory) -> Option<Claimed> {
+        Some(Claimed {
+            id: DeliveryId(self.id),
+            lease_token: self.lease_token,
+            attempts: u32::try_from(self.attempt).unwrap_or_default(),
+            tier: Tier::of(self.tier),
+            event: Arc::clone(events.get(&EventId(self.event_id))?),
+            recipient: Arc::clone(directory.get(WebhookId(self.webhook_id))?),
+        })
+    }
+}

@@ -1,0 +1,5 @@
+DROP FUNCTION partition_drop_before(text, date);
+DROP FUNCTION partition_add(text, date);
+DROP TABLE webhook_logs;
+DROP TABLE events;
+DROP FUNCTION uuid_v7_floor(timestamptz);
