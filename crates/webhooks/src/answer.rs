@@ -18,6 +18,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// From the header `Retry-After`, within bounds.
     pub(crate) retry_after: Option<Duration>,
+    #[cfg(feature = "discord")]
     /// From `X-RateLimit-Remaining` and `X-RateLimit-Reset-After`: this was the last message for now.
     pub(crate) exhausted_for: Option<Duration>,
     pub(crate) body: Vec<u8>,
@@ -27,12 +28,11 @@ impl Answer {
     /// What an answer's head says; the body is still to come.
     pub(crate) fn head(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let exhausted = text("x-ratelimit-remaining") == Some("0");
-        let reset = || text("x-ratelimit-reset-after")?.trim().parse::<f64>().ok().and_then(wait_of);
         Self {
             status: status.as_u16(),
             retry_after: text("retry-after").and_then(|value| retry_after(value, now)),
-            exhausted_for: if exhausted { reset() } else { None },
+            #[cfg(feature = "discord")]
+            exhausted_for: exhausted_for(text("x-ratelimit-remaining"), text("x-ratelimit-reset-after")),
             body: Vec::new(),
         }
     }
@@ -68,6 +68,13 @@ impl Answer {
     }
 }
 
+/// How long a server that tells what is left of its patience bears nothing more.
+#[cfg(feature = "discord")]
+fn exhausted_for(remaining: Option<&str>, reset_after: Option<&str>) -> Option<Duration> {
+    remaining.filter(|remaining| *remaining == "0")?;
+    reset_after?.trim().parse().ok().and_then(wait_of)
+}
+
 /// Keeps a wish to wait within 1 s and 24 h.
 pub(crate) fn bounded(wait: Duration) -> Duration {
     wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)
@@ -79,6 +86,7 @@ pub(crate) fn seconds(value: &Value) -> Option<Duration> {
     value.as_f64().and_then(wait_of).map(bounded)
 }
 
+#[cfg(any(feature = "discord", feature = "telegram"))]
 fn wait_of(seconds: f64) -> Option<Duration> {
     let seconds = Some(seconds).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT))
@@ -125,6 +133,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "discord")]
     #[test]
     fn a_server_that_bears_no_more_says_for_how_long() {
         let answer = |remaining, after| {

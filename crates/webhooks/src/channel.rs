@@ -1,8 +1,6 @@
 //! What every platform does alike: render a body, address a request, judge the answer. Knows no
 //! platform, and nothing of sockets.
 
-use std::time::Duration;
-
 use kos_model::{Outcome, Pause, RateLimit, Scope, WebhookType};
 use reqwest::header::HeaderName;
 use secrecy::SecretString;
@@ -66,7 +64,7 @@ impl Verdict {
     }
 
     #[cfg(feature = "discord")]
-    pub(crate) const fn pausing(mut self, wait: Option<Duration>) -> Self {
+    pub(crate) const fn pausing(mut self, wait: Option<std::time::Duration>) -> Self {
         if let Some(wait) = wait {
             self.pause = Some(Pause { wait, scope: Scope::Webhook });
         }

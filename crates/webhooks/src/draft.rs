@@ -91,6 +91,8 @@ impl TargetDraft {
         present: Option<&Target>,
         faults: &mut Violations,
     ) -> Option<Target> {
+        #[cfg(not(feature = "custom"))]
+        let _only_custom_endpoints_keep_anything = present;
         match kind {
             #[cfg(feature = "slack")]
             WebhookType::Slack => crate::slack::SlackTarget::check(self, platforms, faults).map(Target::Slack),
