@@ -1,20 +1,20 @@
 //! Group commit: events that come while others are being stored share the next transaction.
 //!
-//! Nothing waits for company: an event that comes alone is stored at once. A caller that goes away does
-//! not take its event back.
+//! There is one transaction at a time and no waiting for company: an event that comes alone is stored at
+//! once, and the more come, the more share the price of a commit. Two at a time were measured to cost
+//! Postgres a fifth more and to gain nothing, a wait of a millisecond to cost a fifth of the throughput.
+//! A caller that goes away does not take its event back.
 
 use std::sync::Arc;
 
 use kos_model::EventId;
 use kos_repository::{Emitted, Error, NewEvent};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Shared;
 
 /// Events that may wait to be stored; the callers behind them wait too.
 const WAITING: usize = 1_024;
-/// Transactions at the same time: while one is being made durable, the next is being made.
-const WRITERS: usize = 2;
 
 /// An event that was stored with its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +41,9 @@ pub(crate) fn channel() -> (mpsc::Sender<Offer>, mpsc::Receiver<Offer>) {
 
 /// Runs until nobody can offer anything any more.
 pub(crate) async fn run(shared: Arc<Shared>, mut offers: mpsc::Receiver<Offer>) {
-    let writers = Arc::new(Semaphore::new(WRITERS));
-    loop {
-        // First a free writer, then whatever has come by then.
-        let Ok(writer) = Arc::clone(&writers).acquire_owned().await else { return };
-        let mut batch = Vec::new();
-        if offers.recv_many(&mut batch, shared.settings.batch).await == 0 {
-            return;
-        }
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            store(&shared, batch).await;
-            drop(writer);
-        });
+    let mut batch = Vec::new();
+    while offers.recv_many(&mut batch, shared.settings.batch).await > 0 {
+        store(&shared, std::mem::take(&mut batch)).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes outcomes in batches, and never gives one up while the process lives.
 //!
-//! While one batch is being written the next one gathers: when little is going on an outcome is written
-//! at once, and when much is going on many share a transaction.
+//! When little is going on an outcome is written at once, and when much is going on many share a
+//! transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,13 +10,18 @@ use std::time::Duration;
 use kos_model::{Outcome, WebhookId};
 use kos_repository::{Fared, Finished, Repository};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ailing::Ailing;
 use crate::chain::Chain;
 
 /// Outcomes in one statement at the most.
 const BATCH: usize = 256;
+/// From this size of a batch on, much is going on, and the next batch waits for company.
+const BUSY: usize = 4;
+/// The longest that an outcome waits for company. What is not written when the process dies is sent
+/// again, so this is a price in repeats; without it, Postgres costs twice as much under load.
+const COMPANY: Duration = Duration::from_millis(5);
 /// Between two tries while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -27,6 +32,12 @@ pub(crate) enum Note {
     Finished(Box<Finished>),
     /// Say when everything before this is written.
     Flush(oneshot::Sender<()>),
+}
+
+impl Note {
+    const fn is_flush(&self) -> bool {
+        matches!(self, Self::Flush(_))
+    }
 }
 
 /// Where outcomes are written.
@@ -40,11 +51,17 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Runs until every sender of notes is gone.
     pub(crate) async fn run(self, mut notes: mpsc::Receiver<Note>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while notes.recv_many(&mut batch, BATCH).await > 0 {
+        let mut last = 0;
+        loop {
+            let batch = if last < BUSY { take(&mut notes).await } else { gather(&mut notes).await };
+            if batch.is_empty() {
+                return;
+            }
+            last = batch.len();
+            metrics::histogram!("kos_outcome_batch").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             let mut reports = Vec::with_capacity(batch.len());
             let mut flushes = Vec::new();
-            for note in batch.drain(..) {
+            for note in batch {
                 match note {
                     Note::Finished(report) => reports.push(*report),
                     Note::Flush(done) => flushes.push(done),
@@ -112,6 +129,27 @@ impl Recorder {
             tracing::warn!(error = %Chain(&error), "the health of {} webhooks is not noted", fared.len());
         }
     }
+}
+
+/// What has come; empty when nothing can come any more.
+async fn take(notes: &mut mpsc::Receiver<Note>) -> Vec<Note> {
+    let mut batch = Vec::new();
+    notes.recv_many(&mut batch, BATCH).await;
+    batch
+}
+
+/// What has come and what comes a moment later, unless somebody waits for it to be written.
+async fn gather(notes: &mut mpsc::Receiver<Note>) -> Vec<Note> {
+    let mut batch = take(notes).await;
+    let until = Instant::now() + COMPANY;
+    while !batch.is_empty() && batch.len() < BATCH && !batch.iter().any(Note::is_flush) {
+        let room = BATCH - batch.len();
+        match timeout_at(until, notes.recv_many(&mut batch, room)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    batch
 }
 
 /// How each webhook fared in these attempts, which are in the order of their ends.

@@ -76,7 +76,8 @@ fn told<B>(request: HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<
     ServiceResponse::new(request, response).map_into_right_body()
 }
 
-/// One line a request; the query string stays out, people put secrets there.
+/// One line a request that went wrong, and with `LOG=kos_http_api=debug` one each. The query string stays out,
+/// people put secrets there.
 fn log<B>(response: &ServiceResponse<B>, started: Instant) {
     let request = response.request();
     let status = response.status().as_u16();
@@ -88,5 +89,10 @@ fn log<B>(response: &ServiceResponse<B>, started: Instant) {
     .increment(1);
     metrics::histogram!("kos_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(status, duration_ms, "{method} {}", request.path());
+    let path = request.path();
+    match status {
+        500.. => tracing::warn!(status, duration_ms, "{method} {path}"),
+        400..=499 => tracing::info!(status, duration_ms, "{method} {path}"),
+        _ => tracing::debug!(status, duration_ms, "{method} {path}"),
+    }
 }

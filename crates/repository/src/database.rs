@@ -37,34 +37,68 @@ const MIGRATION_LOCK: i64 = 0x6b6f_735f_6d69_6772;
 const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
 
-/// All that is stored, behind a pool of connections. Cheap to clone.
+/// For statements that are the same thousands of times a second: their plans are made once.
+const PLANNED_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
+/// For what may be forgotten when Postgres itself crashes, because it can be found out again: who holds
+/// what, and what attempts came to. Forgotten, a message is sent once more; nothing is lost.
+const FORGETFUL: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
+
+/// Connections that store events.
+const INGEST: u32 = 2;
+/// Connections that claim deliveries and write down what came of them.
+const QUEUE: u32 = 3;
+
+/// All that is stored, behind pools of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Repository {
     pool: Pool<AsyncPgConnection>,
+    ingest: Pool<AsyncPgConnection>,
+    queue: Pool<AsyncPgConnection>,
     pub(crate) url: SecretString,
     pub(crate) keys: KeyRing,
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
 }
 
 impl Repository {
-    /// A repository on the database at `url`, with at most `connections` connections. Nothing is
-    /// connected yet: an unreachable server shows at the first call.
+    /// A repository on the database at `url`, with at most `connections` connections, and six more for
+    /// events and deliveries. Nothing is connected yet: an unreachable server shows at the first call.
     ///
     /// # Errors
     /// A URL that cannot be understood.
     pub async fn new(url: &str, connections: u32, keys: KeyRing) -> Result<Self> {
         parse(url).map_err(|error| Error::Url(Box::new(error)))?;
-        let mut config = ManagerConfig::default();
-        config.custom_setup = Box::new(|url| pooled(url).boxed());
-        config.recycling_method = RecyclingMethod::Fast;
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
-        let pool = Pool::builder().max_size(connections).connection_timeout(POOL_WAIT).build_unchecked(manager);
-        Ok(Self { pool, url: url.into(), keys, directory: Arc::default() })
+        Ok(Self {
+            pool: pool(url, connections, ""),
+            ingest: pool(url, INGEST, PLANNED_ONCE),
+            queue: pool(url, QUEUE, FORGETFUL),
+            url: url.into(),
+            keys,
+            directory: Arc::default(),
+        })
     }
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         Ok(self.pool.get().await?)
     }
+
+    /// For storing events.
+    pub(crate) async fn ingest_connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
+        Ok(self.ingest.get().await?)
+    }
+
+    /// For claiming deliveries and writing down what came of them. What is written here may be forgotten
+    /// when Postgres itself crashes.
+    pub(crate) async fn queue_connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
+        Ok(self.queue.get().await?)
+    }
+}
+
+fn pool(url: &str, connections: u32, session: &'static str) -> Pool<AsyncPgConnection> {
+    let mut config = ManagerConfig::default();
+    config.custom_setup = Box::new(move |url| pooled(url, session).boxed());
+    config.recycling_method = RecyclingMethod::Fast;
+    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+    Pool::builder().max_size(connections).connection_timeout(POOL_WAIT).build_unchecked(manager)
 }
 
 /// Brings the database at `url` to the newest migration; returns the names of those applied.
@@ -133,9 +167,10 @@ impl Repository {
     }
 }
 
-async fn pooled(url: &str) -> ConnectionResult<AsyncPgConnection> {
+async fn pooled(url: &str, session: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = connect(url).await?;
-    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    let settings = format!("{SESSION}; {session}");
+    connection.batch_execute(&settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 

@@ -126,7 +126,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable or refuses; then nothing is stored.
     pub async fn event_emit_all(&self, events: Vec<NewEvent>, terms: &LeaseTerms) -> Result<Vec<Emitted>> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.ingest_connection().await?;
         // One statement is a transaction of its own.
         self.event_emit_all_in_tx(&mut connection, events, terms).await
     }

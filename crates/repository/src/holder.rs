@@ -153,7 +153,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn holder_reap(&self) -> Result<usize> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         connection
             .transaction(async |tx| {
                 let lost: Vec<LostRow> = sql_query(LOST)

@@ -231,7 +231,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn webhook_fared(&self, fared: &[Fared], closes_after: u32) -> Result<()> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         let count = |fared: &Fared| i32::try_from(fared.failures).unwrap_or(i32::MAX);
         sql_query(NOTE)
             .bind::<Array<SqlUuid>, _>(fared.iter().map(|it| it.webhook_id.0).collect::<Vec<_>>())

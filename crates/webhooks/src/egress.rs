@@ -35,6 +35,10 @@ use resolver::Vetted;
 /// Ports of public addresses that may be called.
 const PUBLIC_PORTS: [u16; 2] = [443, 8443];
 
+/// Connections to one host that are kept open while nothing is sent: more than usually go to one webhook at
+/// once, or connections would be opened and closed all the time.
+const MAX_IDLE: usize = 32;
+
 /// How long a client's connections are used. After that new ones are made, and the names asked about
 /// again; those in use end with their answer.
 const MAX_AGE: Duration = Duration::from_secs(90);
@@ -230,7 +234,7 @@ impl Recipe {
             .http1_only()
             .http1_max_headers(64)
             .connect_timeout(self.connect)
-            .pool_max_idle_per_host(8)
+            .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(Duration::from_secs(30));
         match &self.proxy {
             // The proxy's own name is the operator's, and resolved as the system does.

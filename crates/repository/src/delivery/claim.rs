@@ -85,7 +85,7 @@ impl Repository {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         let most: i64 = places.iter().map(|place| i64::from(place.count)).sum();
         let count = |place: &Places| i32::try_from(place.count).unwrap_or(i32::MAX);
         let rows: Vec<ClaimRow> = sql_query(CLAIM)
@@ -134,7 +134,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable; then they fall due when their lease runs out.
     pub async fn delivery_release(&self, held: &[(DeliveryId, i64)]) -> Result<usize> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         let (ids, tokens): (Vec<Uuid>, Vec<i64>) = held.iter().map(|(id, token)| (id.0, *token)).unzip();
         Ok(sql_query(RELEASE)
             .bind::<Array<SqlUuid>, _>(ids)

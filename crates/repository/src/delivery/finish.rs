@@ -76,7 +76,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable; then nothing is written and the same call may be made again.
     pub async fn delivery_finish(&self, reports: &[Finished]) -> Result<HashSet<DeliveryId>> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         let all_done = reports.iter().all(|report| report.next == Next::Done);
         let each = |column: fn(&Finished) -> Uuid| reports.iter().map(column).collect::<Vec<_>>();
         let text = |column: fn(&Finished) -> &str| reports.iter().map(column).collect::<Vec<_>>();

@@ -124,7 +124,7 @@ impl Repository {
         if lanes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         connection
             .transaction(async |tx| {
                 let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.webhook_id.0).collect();

@@ -96,7 +96,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn delivery_lanes(&self) -> Result<Vec<WaitingLane>> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.queue_connection().await?;
         let rows: Vec<LaneRow> = sql_query(LANES).get_results(&mut connection).await?;
         Ok(rows.into_iter().map(LaneRow::read).collect())
     }
