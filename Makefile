@@ -14,7 +14,7 @@ WITH_POSTGRES := $(TARGET)/debug/with-postgres
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: postgres compiler ## Start the service, with all it needs
+run: $(if $(DATABASE_URL),,postgres) compiler ## Start the service, with all it needs
 	$(RELEASE) --bins
 	$(TARGET)/release/api-server
 
@@ -57,8 +57,8 @@ audit: ## After a dependency changed: licences, sources, bans, unused dependenci
 	$(CARGO) deny --config .deny.toml check bans licenses sources
 	$(CARGO) machete
 
-postgres: # Postgres' programs, unless another server is named or they are here
-	@if [ -n "$$DATABASE_URL" ] || [ -n "$$PG_BIN_DIR" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+postgres: # Postgres' programs, unless they are here
+	@if [ -n "$$PG_BIN_DIR" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then get="apt-get"; elif command -v sudo >/dev/null; then get="sudo apt-get"; else \
 		echo "Postgres is missing. As root: apt-get install --no-install-recommends postgresql   (or set DATABASE_URL)" >&2; exit 1; fi; \
 	$$get update && $$get install -y --no-install-recommends postgresql

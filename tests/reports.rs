@@ -97,10 +97,62 @@ async fn a_period_that_is_not_over_is_refused_in_words() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_report_is_told() {
+    let left = LeftAlone::new().await;
+    left.receiver.answer(kos_test_support::receiver::Answer::new(400, "no"));
+    let told = left.report(&["daily", "--date", "2025-11-24"]);
+    assert!(told.contains("the daily report of 2025-11-24: delivered to 0 of 1 webhooks, 1 will be retried"), "{told}");
+    left.receiver.answer(kos_test_support::receiver::Answer::new(200, "ok"));
+    let told = left.report(&["daily", "--date", "2025-11-23"]);
+    assert!(told.contains("the daily report of 2025-11-23: delivered to 1 of 1 webhooks\n"), "{told}");
+}
+
 #[test]
-fn the_line_for_cron_runs_the_reporter_that_printed_it() {
+fn a_reporter_that_finds_no_knowledge_base_makes_none_and_fails() {
+    let world = World::bare();
+    for command in [&["due"][..], &["daily"], &["weekly", "--dry-run"]] {
+        let refused = run("reporter", command, &world.settings());
+        assert!(!refused.status.success());
+        assert!(complained(&refused).contains("holds no knowledge base: set DATA_DIR"), "{}", complained(&refused));
+    }
+    assert_eq!(std::fs::read_dir(world.dir.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reporter_before_an_empty_database_leaves_it_empty_and_fails() {
+    let db = TestDb::empty().await;
+    let world = World::new().with("DATABASE_URL", db.url());
+    let refused = run("reporter", &["due"], &world.settings());
+    assert!(!refused.status.success());
+    assert!(complained(&refused).contains("start api-server once"), "{}", complained(&refused));
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(db.client().await.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_for_cron_works_as_it_is_printed() {
+    // On the embedded Postgres, whose folder the line must name.
     let world = World::new();
-    let output = run("reporter", &["crontab", "--env-file", "/etc/kos.env"], &world.settings());
-    let line = said(&output);
-    assert!(line.contains("*/5 * * * * ") && line.contains("/etc/kos.env") && line.contains("/reporter due"), "{line}");
+    let server = world.serve();
+    let (status, _) =
+        world.client().post("/webhooks", &json!({"webhook_type": "custom", "url": "http://127.0.0.1:9/"})).await;
+    assert_eq!(status, 201);
+    assert!(server.terminate().0.success());
+    let env_file = world.dir.path().join("the settings");
+    std::fs::write(&env_file, "LOCALE=en\nEGRESS_ALLOW=127.0.0.0/8\n").unwrap();
+    let output = run("reporter", &["crontab", "--env-file", env_file.to_str().unwrap()], &world.settings());
+    let printed = said(&output);
+    let command = printed.lines().last().unwrap().strip_prefix("*/5 * * * * ").unwrap();
+    // As cron runs it: a bare environment, a POSIX shell.
+    let fired =
+        std::process::Command::new("/bin/sh").args(["-c", command]).env_clear().current_dir("/").output().unwrap();
+    assert!(fired.status.success(), "{}", complained(&fired));
+    assert!(said(&fired).contains("will be retried"), "{}", said(&fired));
+}
+
+#[test]
+fn a_line_for_cron_whose_settings_are_not_there_is_refused() {
+    let refused = run("reporter", &["crontab", "--env-file", "/nowhere/env"], &World::new().settings());
+    assert!(complained(&refused).contains("there is no file /nowhere/env"), "{}", complained(&refused));
 }

@@ -112,6 +112,35 @@ async fn a_server_that_is_named_is_used_and_migrated_once() {
     assert_eq!(world.client().get("/health").await.1["database"], "pass");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_will_never_let_us_in_is_told_at_once() {
+    let db = TestDb::empty().await;
+    let (server, _) = db.url().rsplit_once('/').unwrap();
+    let world = World::new().with("DATABASE_URL", &format!("{server}/no_such_database"));
+    let refused = run("api-server", &[], &world.settings());
+    assert!(!refused.status.success());
+    let complaint = complained(&refused);
+    assert!(complaint.contains("Postgres refuses this user, password or database"), "{complaint}");
+    assert!(complaint.contains("no_such_database") && !complaint.contains("trying again"), "{complaint}");
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_before_anything_is_tried() {
+    let world = World::bare().with("DATABASE_URL", "postgres");
+    let refused = run("api-server", &["check-config"], &world.settings());
+    assert!(complained(&refused).contains("\n  DATABASE_URL: "), "{}", complained(&refused));
+}
+
+#[test]
+fn a_folder_that_is_somebody_elses_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    fs::write(world.dir.path().join("theirs"), "").unwrap();
+    fs::set_permissions(world.dir.path(), world_writable()).unwrap();
+    assert!(run("api-server", &["migrate"], &world.settings()).status.success());
+    assert_eq!(fs::metadata(world.dir.path()).unwrap().permissions().mode() & 0o777, 0o777);
+}
+
 #[test]
 fn settings_that_cannot_be_used_are_told_at_once_and_by_name() {
     let world = World::bare().with("API_KEY", "short").with("TIME_ZONE", "Moscow").with("ENCRYPTION_KEYS", "AAAA");

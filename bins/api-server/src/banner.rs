@@ -1,7 +1,7 @@
 //! The few lines that a person sees at the start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kos_assembly::Database;
 use kos_boot::settings::Storage;
@@ -33,11 +33,11 @@ pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage,
         }
         Some((path, true)) => {
             println!("  API key   {}   (shown this once; kept in {})", key.secret.expose_secret(), path.display());
-            format!("$(cat {})", path.display())
+            contents(path)
         }
         Some((path, false)) => {
             println!("  API key   in {}", path.display());
-            format!("$(cat {})", path.display())
+            contents(path)
         }
     };
     println!("  try it    curl -X POST http://{host}/knowledge -H \"X-API-Key: {shown}\" \\");
@@ -45,4 +45,11 @@ pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage,
     println!(
         "              -d '{{\"content\": \"Python async/await best practices\", \"domain\": \"python\", \"confidence_score\": 0.95}}'"
     );
+}
+
+/// What the shell puts in the place of this is in the file.
+fn contents(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Only a NUL cannot be quoted, and no path has one.
+    format!("$(cat {})", shlex::try_quote(&path).unwrap_or_else(|_nul| path.clone()))
 }

@@ -6,7 +6,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kos_assembly::Database;
+use kos_assembly::{Database, Role};
 use kos_boot::settings::{
     Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks,
 };
@@ -89,8 +89,11 @@ fn check(cli: Cli) -> Result<Settings, Faults> {
     let server = cli.server.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
     let place = cli.place.check(&mut faults);
+    if let Some(storage) = &storage {
+        kos_assembly::judge_storage(storage, &mut faults);
+    }
     if let Some(webhooks) = &webhooks {
-        kos_assembly::judge(webhooks, &mut faults);
+        kos_assembly::judge_webhooks(webhooks, &mut faults);
     }
     match (storage, server, webhooks, place) {
         (Some(storage), Some(server), Some(webhooks), Some(place)) => {
@@ -102,10 +105,10 @@ fn check(cli: Cli) -> Result<Settings, Faults> {
 
 /// Which keys the stored secrets are sealed under: a key that none is sealed under may be taken away.
 fn keys(storage: &Storage) -> anyhow::Result<()> {
-    let database = Database::open(storage)?;
+    let database = Database::open(storage, Role::Guest)?;
     let (ids, used) = serve::runtime()?.block_on(async {
-        database.migrate().await?;
-        let repository = kos_assembly::repository(database.url(), storage).await?;
+        database.ready().await?;
+        let repository = kos_assembly::repository(&database, storage).await?;
         anyhow::Ok((repository.key_ids(), repository.webhook_keys().await?))
     })?;
     for (place, id) in ids.iter().enumerate() {
@@ -121,8 +124,8 @@ fn keys(storage: &Storage) -> anyhow::Result<()> {
 }
 
 fn migrate(storage: &Storage) -> anyhow::Result<()> {
-    let database = Database::open(storage)?;
-    let applied = serve::runtime()?.block_on(database.migrate())?;
+    let database = Database::open(storage, Role::Owner)?;
+    let applied = serve::runtime()?.block_on(database.ready())?;
     match applied.as_slice() {
         [] => println!("the database is up to date"),
         names => names.iter().for_each(|name| println!("applied {name}")),

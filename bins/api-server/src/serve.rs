@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::HttpServer;
 use actix_web::dev::Server as HttpService;
 use anyhow::Context;
-use kos_assembly::{Database, now, repository, sender, surroundings};
+use kos_assembly::{Database, Role, now, repository, sender, surroundings};
 use kos_boot::settings::Server;
 use kos_boot::{secret_file, shutdown};
 use kos_delivery::{Engine, Settings as EngineSettings};
@@ -32,7 +32,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     // The address first: a second server on it must fail before it touches the data.
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: is another server running? BIND_ADDR chooses another"))?;
-    let database = Database::open(&settings.storage)?;
+    let database = Database::open(&settings.storage, Role::Owner)?;
     let runtime = runtime()?;
     let served = runtime.block_on(serve(settings, &database, listener));
     runtime.shutdown_background();
@@ -48,8 +48,8 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
 async fn serve(settings: &Settings, database: &Database, listener: TcpListener) -> anyhow::Result<()> {
     let started = Instant::now();
     let metrics = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    let applied = database.migrate().await?;
-    let repository = repository(database.url(), &settings.storage).await?;
+    let applied = database.ready().await?;
+    let repository = repository(database, &settings.storage).await?;
     let key = api_key(settings)?;
     let sender = sender(&settings.webhooks)?;
     let mut engine = Engine::new(repository.clone(), sender, engine_settings(&settings.server), surroundings()).await?;

@@ -3,7 +3,7 @@
 mod due;
 mod send;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::NaiveDate;
@@ -11,6 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use kos_boot::settings::{Faults, LogArgs, Place, PlaceArgs, Storage, StorageArgs, WebhookArgs, Webhooks};
 use kos_boot::telemetry;
 use kos_reports::{Kind, Schedule};
+
+/// Where the settings usually are.
+const ENV_FILE: &str = "/etc/knowledge-os/env";
 
 /// Daily and weekly reports of a Knowledge OS, for the system's cron.
 #[derive(Parser)]
@@ -48,10 +51,12 @@ enum Command {
     },
     /// Print the line for the system's crontab
     Crontab {
-        /// The file with the settings, NAME=value on each line
-        #[arg(long, default_value = "/etc/knowledge-os/env")]
-        env_file: PathBuf,
+        /// The file with the settings, NAME=value on each line; /etc/knowledge-os/env if that is there
+        #[arg(long)]
+        env_file: Option<PathBuf>,
     },
+    /// Say whether the settings can be used, and end
+    CheckConfig,
 }
 
 /// Which report, and what to do with it.
@@ -92,9 +97,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let command = cli.command.clone();
     let settings = check(cli)?;
     match command {
-        Command::Crontab { env_file } => {
-            let program = PathBuf::from("/proc/self/exe").read_link()?;
-            println!("{}", kos_reports::crontab_line(&program, &env_file));
+        Command::Crontab { env_file } => print_crontab(&settings.storage.data_dir, env_file),
+        Command::CheckConfig => {
+            println!("the settings can be used");
             Ok(())
         }
         Command::Daily(which) => send::with_database(settings, async |desk| desk.send(Kind::Daily, &which).await),
@@ -103,13 +108,29 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// What to install with `crontab -e`.
+fn print_crontab(data_dir: &Path, env_file: Option<PathBuf>) -> anyhow::Result<()> {
+    let program = PathBuf::from("/proc/self/exe").read_link()?;
+    let data_dir = std::path::absolute(data_dir)?;
+    if let Some(file) = &env_file {
+        anyhow::ensure!(file.is_file(), "there is no file {}: --env-file names the file of settings", file.display());
+    }
+    let env_file = env_file.or_else(|| Some(PathBuf::from(ENV_FILE)).filter(|usual| usual.is_file()));
+    let env_file = env_file.map(std::path::absolute).transpose()?;
+    println!("{}", kos_reports::crontab_line(&program, env_file.as_deref(), &data_dir));
+    Ok(())
+}
+
 fn check(cli: Cli) -> anyhow::Result<Settings> {
     let mut faults = Faults::default();
     let storage = cli.storage.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
     let place = cli.place.check(&mut faults);
+    if let Some(storage) = &storage {
+        kos_assembly::judge_storage(storage, &mut faults);
+    }
     if let Some(webhooks) = &webhooks {
-        kos_assembly::judge(webhooks, &mut faults);
+        kos_assembly::judge_webhooks(webhooks, &mut faults);
     }
     let zone = place.as_ref().map(|place| place.time_zone).unwrap_or_default();
     let daily = faults.take("DAILY_REPORT_AT", Schedule::parse(&cli.daily_at, zone));

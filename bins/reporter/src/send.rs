@@ -1,11 +1,11 @@
 //! One report: count, write, store, deliver.
 
 use anyhow::Context;
-use kos_assembly::{Database, now, repository, sender, surroundings};
+use kos_assembly::{Database, Role, now, repository, sender, surroundings};
 use kos_delivery::{Engine, Settings as EngineSettings};
-use kos_model::Locale;
+use kos_model::{EventId, Locale};
 use kos_reports::{Figures, Kind, Period, Report};
-use kos_repository::{Counted, NewEvent, ReportClaim, Repository};
+use kos_repository::{Counted, DeliveryFilter, DeliveryRecord, NewEvent, ReportClaim, Repository};
 
 use crate::{Settings, Which};
 
@@ -15,23 +15,34 @@ pub(crate) struct Desk {
     pub(crate) repository: Repository,
     locale: Locale,
     engine: Engine,
+    sent: Vec<Sent>,
 }
+
+/// A report that was stored just now.
+struct Sent {
+    title: String,
+    event: EventId,
+    webhooks: usize,
+}
+
+/// Deliveries of one report that are looked at.
+const LOOK_AT: u32 = 1_000;
 
 /// Opens everything, does the work, delivers what it caused, and closes everything.
 pub(crate) fn with_database(
     settings: Settings,
-    work: impl AsyncFnOnce(&Desk) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(&mut Desk) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let database = Database::open(&settings.storage)?;
+    let database = Database::open(&settings.storage, Role::Guest)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
-        database.migrate().await?;
-        let repository = repository(database.url(), &settings.storage).await?;
+        database.ready().await?;
+        let repository = repository(&database, &settings.storage).await?;
         let sender = sender(&settings.webhooks)?;
         let engine = Engine::new(repository.clone(), sender, EngineSettings::default(), surroundings()).await?;
         let locale = settings.place.locale.parse()?;
-        let desk = Desk { settings, repository, locale, engine };
-        let done = work(&desk).await;
+        let mut desk = Desk { settings, repository, locale, engine, sent: Vec::new() };
+        let done = work(&mut desk).await;
         desk.engine.shutdown().await;
         done
     });
@@ -42,7 +53,7 @@ pub(crate) fn with_database(
 
 impl Desk {
     /// `reporter daily` and `reporter weekly`.
-    pub(crate) async fn send(&self, kind: Kind, which: &Which) -> anyhow::Result<()> {
+    pub(crate) async fn send(&mut self, kind: Kind, which: &Which) -> anyhow::Result<()> {
         let zone = self.settings.place.time_zone;
         let period = match which.date {
             Some(date) => Period::containing(kind, date, zone),
@@ -63,25 +74,56 @@ impl Desk {
     }
 
     /// Stores a report with its deliveries, if it was not stored before or is wanted again.
-    pub(crate) async fn emit(&self, period: &Period, again: bool) -> anyhow::Result<()> {
+    pub(crate) async fn emit(&mut self, period: &Period, again: bool) -> anyhow::Result<()> {
         let kind = period.kind();
         let event = NewEvent::new(kind.event_type(), self.report(period).await?.payload(self.locale));
         let zone = period.time_zone().to_string();
         let claim = ReportClaim { kind: kind.as_str(), period_start: period.first_day(), time_zone: &zone, again };
         // Leased to nobody: `deliver` takes them, or an api-server that is quicker.
         let emitted = self.repository.report_emit(claim, event, &Default::default()).await?;
+        let title = format!("the {kind} report of {}", period.first_day());
         match emitted {
-            Some(emitted) => {
-                println!("the {kind} report of {} goes to {} webhooks", period.first_day(), emitted.deliveries);
-            }
-            None => println!("the {kind} report of {} was sent before; --force sends it again", period.first_day()),
+            Some(emitted) => self.sent.push(Sent { title, event: emitted.event.id, webhooks: emitted.deliveries }),
+            None => println!("{title} was sent before; --force sends it again"),
         }
         Ok(())
     }
 
-    /// Delivers what is due now; what fails is retried by the api-server, or by the next `reporter due`.
+    /// Delivers what is due now, and says what came of the reports; what fails is retried by the
+    /// api-server, or by the next `reporter due`.
     pub(crate) async fn deliver(&self) -> anyhow::Result<()> {
-        self.engine.run_until_idle().await.context("the report is stored, but not delivered yet")
+        self.engine.run_until_idle().await.context("the reports are stored, but not delivered yet")?;
+        for sent in &self.sent {
+            println!("{}", self.outcome(sent).await?);
+        }
+        Ok(())
+    }
+
+    /// `the daily report of 2025-11-24: delivered to 2 of 3 webhooks, 1 will be retried`
+    async fn outcome(&self, sent: &Sent) -> anyhow::Result<String> {
+        let Sent { title, event, webhooks } = sent;
+        if *webhooks == 0 {
+            return Ok(format!("{title}: stored; no webhook asked for it"));
+        }
+        let open = self.deliveries(*event, false).await?;
+        let failed = self.deliveries(*event, true).await?;
+        let mut text = format!(
+            "{title}: delivered to {} of {webhooks} webhooks",
+            webhooks.saturating_sub(open.len() + failed.len())
+        );
+        if !open.is_empty() {
+            text.push_str(&format!(", {} will be retried", open.len()));
+        }
+        for delivery in failed {
+            let reason = delivery.reason.unwrap_or_default();
+            text.push_str(&format!("\n  webhook {} did not take it: {reason}", delivery.webhook_id));
+        }
+        Ok(text)
+    }
+
+    async fn deliveries(&self, event: EventId, ended: bool) -> anyhow::Result<Vec<DeliveryRecord>> {
+        let filter = DeliveryFilter { event_id: Some(event), ended, webhook_id: None };
+        Ok(self.repository.delivery_list(filter, None, LOOK_AT).await?)
     }
 
     async fn report(&self, period: &Period) -> anyhow::Result<Report> {

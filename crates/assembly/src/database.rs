@@ -1,11 +1,12 @@
 //! The database that the settings name, or the embedded one.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kos_boot::settings::Storage;
 use kos_repository::embedded::{Config, Embedded};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
 use crate::Error;
@@ -16,21 +17,34 @@ const START_WAIT: Duration = Duration::from_secs(30);
 /// How often the embedded server is looked after.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
+/// Whether a program may make what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It makes the server, the tables and the keys at its first start.
+    Owner,
+    /// It uses what is there. One that found nothing would otherwise report on nothing, and call it success.
+    Guest,
+}
+
 /// The database: somebody else's, or our own, which stops when the last process that uses it ends.
 #[derive(Debug)]
 pub struct Database {
     url: SecretString,
     embedded: Option<Arc<Embedded>>,
+    role: Role,
 }
 
 impl Database {
     /// Finds the database, or starts the embedded one. Blocks: call it before the runtime starts.
     ///
     /// # Errors
-    /// The embedded Postgres does not start; the text says what mends it.
-    pub fn open(storage: &Storage) -> Result<Self, Error> {
+    /// The embedded Postgres does not start, or a guest finds none; the text says what mends it.
+    pub fn open(storage: &Storage, role: Role) -> Result<Self, Error> {
         if let Some(url) = &storage.database_url {
-            return Ok(Self { url: url.clone(), embedded: None });
+            return Ok(Self { url: url.clone(), embedded: None, role });
+        }
+        if role == Role::Guest && !Embedded::exists(&storage.data_dir) {
+            return Err(Error::Nothing { dir: storage.data_dir.clone() });
         }
         let config = Config {
             data_dir: storage.data_dir.clone(),
@@ -39,7 +53,7 @@ impl Database {
             settings: Vec::new(),
         };
         let embedded = Embedded::start(&config)?;
-        Ok(Self { url: SecretString::from(embedded.database_url()), embedded: Some(Arc::new(embedded)) })
+        Ok(Self { url: SecretString::from(embedded.database_url()), embedded: Some(Arc::new(embedded)), role })
     }
 
     /// The database's address, with its password.
@@ -54,21 +68,37 @@ impl Database {
         self.embedded.is_some()
     }
 
-    /// Brings it to the newest migration; one that is just starting is waited for.
+    /// What its user may make.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Waits until it answers. An owner then brings it to the newest migration, and is told which were
+    /// applied; a guest only looks whether that was done.
     ///
     /// # Errors
-    /// It does not answer within 30 s, or refuses a migration.
-    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
-        use secrecy::ExposeSecret;
+    /// It does not answer within 30 s, refuses us, refuses a migration, or is not what a guest expects.
+    pub async fn ready(&self) -> Result<Vec<String>, Error> {
         let since = Instant::now();
         loop {
-            match kos_repository::migrate(self.url.expose_secret()).await {
-                Err(error) if error.is_unavailable() && since.elapsed() < START_WAIT => {
-                    tracing::warn!("the database does not answer yet; trying again");
+            match self.try_ready().await {
+                Err(Error::Database(error)) if error.is_unavailable() && since.elapsed() < START_WAIT => {
+                    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(cause, "the database does not answer yet; trying again");
                     sleep(Duration::from_secs(1)).await;
                 }
-                outcome => return Ok(outcome?),
+                outcome => return outcome,
             }
+        }
+    }
+
+    async fn try_ready(&self) -> Result<Vec<String>, Error> {
+        let url = self.url.expose_secret();
+        match self.role {
+            Role::Owner => Ok(kos_repository::migrate(url).await?),
+            Role::Guest if kos_repository::probe(url).await? => Ok(Vec::new()),
+            Role::Guest => Err(Error::NotMigrated),
         }
     }
 

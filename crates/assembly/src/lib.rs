@@ -3,17 +3,23 @@
 
 mod database;
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use kos_boot::secret_file;
 use kos_boot::settings::{Faults, Storage, Webhooks};
 use kos_delivery::Surroundings;
-use kos_repository::{KeyRing, KeyRingError, Repository, embedded};
+use kos_repository::{Chain, KeyRing, KeyRingError, Repository, embedded};
 use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender, TargetDraft, WebhookType};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-pub use database::Database;
+pub use database::{Database, Role};
+
+/// Connections that one program may have to the embedded Postgres, which takes 100: a reporter and a
+/// second server need some too.
+const EMBEDDED_CONNECTIONS: u32 = 40;
 
 /// What could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +27,20 @@ pub enum Error {
     /// The embedded Postgres does not start.
     #[error("the embedded Postgres cannot be used")]
     Embedded(#[from] embedded::Error),
+    /// A guest looks where no server was ever made.
+    #[error(
+        "{dir} holds no knowledge base: set DATA_DIR to the folder that api-server keeps it in, or DATABASE_URL to the \
+         server that it uses"
+    )]
+    Nothing {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The tables are not those that this program knows.
+    #[error(
+        "the database's tables are missing or not this version's: start api-server once, or run `api-server migrate`"
+    )]
+    NotMigrated,
     /// A file of keys cannot be read or made.
     #[error(transparent)]
     SecretFile(#[from] secret_file::Error),
@@ -35,23 +55,27 @@ pub enum Error {
     Sender(#[from] kos_webhooks::Error),
 }
 
-/// The repository of a migrated database, once its stored secrets are known to open.
+/// The repository of a database that is ready, once its stored secrets are known to open.
 ///
 /// # Errors
 /// Keys that cannot be used, or do not open what is stored; a database that cannot be used.
-pub async fn repository(database_url: &SecretString, storage: &Storage) -> Result<Repository, Error> {
-    let repository = Repository::new(database_url.expose_secret(), storage.connections, keys(storage)?).await?;
+pub async fn repository(database: &Database, storage: &Storage) -> Result<Repository, Error> {
+    let keys = keys(storage, database.role())?;
+    let repository = Repository::new(database.url().expose_secret(), storage.connections, keys).await?;
     repository.check_keys().await?;
     Ok(repository)
 }
 
 /// The keys from the settings, or the one that the service made for itself.
-fn keys(storage: &Storage) -> Result<KeyRing, Error> {
+fn keys(storage: &Storage, role: Role) -> Result<KeyRing, Error> {
     if !storage.encryption_keys.is_empty() {
         return Ok(KeyRing::new(&storage.encryption_keys)?);
     }
-    let kept = secret_file::encryption_key(&storage.data_dir)?;
-    let key = STANDARD.decode(kept.secret.expose_secret()).unwrap_or_default();
+    let kept = match role {
+        Role::Owner => secret_file::encryption_key(&storage.data_dir)?.secret,
+        Role::Guest => secret_file::find_encryption_key(&storage.data_dir)?,
+    };
+    let key = STANDARD.decode(kept.expose_secret()).unwrap_or_default();
     Ok(KeyRing::new(&[key])?)
 }
 
@@ -81,8 +105,23 @@ pub fn sender(settings: &Webhooks) -> Result<Sender, Error> {
     Ok(Sender::new(platforms, egress, Limits::default())?)
 }
 
+/// Judges what only Postgres' own rules can judge, and notes what is wrong.
+pub fn judge_storage(storage: &Storage, faults: &mut Faults) {
+    match &storage.database_url {
+        Some(url) => {
+            let checked = kos_repository::check_url(url.expose_secret());
+            faults.take("DATABASE_URL", checked.map_err(|error| Chain(&error).to_string()));
+        }
+        None if storage.connections > EMBEDDED_CONNECTIONS => {
+            let most = format!("must be at most {EMBEDDED_CONNECTIONS} without DATABASE_URL");
+            faults.take::<(), _>("DATABASE_CONNECTIONS", Err(most));
+        }
+        None => {}
+    }
+}
+
 /// Judges what only a platform's own rules can judge, and notes what is wrong.
-pub fn judge(settings: &Webhooks, faults: &mut Faults) {
+pub fn judge_webhooks(settings: &Webhooks, faults: &mut Faults) {
     let bot = settings.telegram_bot_token.as_ref().map(|token| token.expose_secret().to_owned());
     let draft = TargetDraft {
         chat_id: Some(settings.telegram_chat_id.clone().unwrap_or_else(|| "1".to_owned())),

@@ -10,6 +10,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rand::Rng;
 use secrecy::SecretString;
 
+/// The file of the key that seals stored secrets.
+const ENCRYPTION_KEY: &str = "encryption-key";
+
 /// Why a secret could not be read or made.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret in {path} cannot be read or made")]
@@ -43,7 +46,19 @@ pub fn api_key(data_dir: &Path) -> Result<SecretFile, Error> {
 /// # Errors
 /// The file cannot be read or written.
 pub fn encryption_key(data_dir: &Path) -> Result<SecretFile, Error> {
-    load_or_make(data_dir, "encryption-key", || STANDARD.encode(random()))
+    load_or_make(data_dir, ENCRYPTION_KEY, || STANDARD.encode(random()))
+}
+
+/// The encryption key that was made before.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn find_encryption_key(data_dir: &Path) -> Result<SecretString, Error> {
+    let path = data_dir.join(ENCRYPTION_KEY);
+    let found = read(&path).and_then(|found| {
+        found.ok_or_else(|| io::Error::other("it is not there: set ENCRYPTION_KEYS, or DATA_DIR to where it is kept"))
+    });
+    found.map_err(|source| Error { path, source })
 }
 
 fn random() -> [u8; 32] {

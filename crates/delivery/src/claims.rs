@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kos_model::WebhookId;
-use kos_repository::{Breaker, Directory, GovernedLane, Places, Recipient, Tier, WaitingLane};
+use kos_repository::{Breaker, Chain, Directory, GovernedLane, Places, Recipient, Tier, WaitingLane};
 use tokio::time::sleep;
 
-use crate::chain::Chain;
 use crate::engine::Shared;
 
 /// What to ask the database for.

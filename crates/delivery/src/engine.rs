@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use kos_repository::{Claimed, Emitted, Holder, LeaseTerms, NewEvent, Repository, TokenMint};
+use kos_repository::{Chain, Claimed, Emitted, Holder, LeaseTerms, NewEvent, Repository, TokenMint};
 use kos_webhooks::Sender;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ailing::Ailing;
-use crate::chain::Chain;
 use crate::endpoint::Endpoints;
 use crate::ingest::{self, Accepted, Offer};
 use crate::lane::{Entry, Lanes, Leased};

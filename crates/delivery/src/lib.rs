@@ -7,7 +7,6 @@
 //! and what is written in `recorder`; `upkeep` sees to the rest.
 
 mod ailing;
-mod chain;
 mod claims;
 mod endpoint;
 mod engine;

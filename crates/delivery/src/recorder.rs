@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kos_model::{Outcome, WebhookId};
-use kos_repository::{Fared, Finished, Repository};
+use kos_repository::{Chain, Fared, Finished, Repository};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ailing::Ailing;
-use crate::chain::Chain;
 
 /// Outcomes in one statement at the most.
 const BATCH: usize = 256;

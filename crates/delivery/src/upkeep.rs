@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kos_repository::{Emitted, Holder, Result};
+use kos_repository::{Chain, Emitted, Holder, Result};
 use tokio::time::{Instant, sleep_until};
 
-use crate::chain::Chain;
 use crate::engine::Shared;
 
 /// Between two looks at what may be urgent.

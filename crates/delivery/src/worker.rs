@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kos_model::{Attempt, Outcome, Pause, Scope, WebhookId};
-use kos_repository::{Address, Claimed, DisabledReason, Finished, Next, OpenFor};
+use kos_repository::{Address, Chain, Claimed, DisabledReason, Finished, Next, OpenFor};
 use kos_webhooks::Message;
 
-use crate::chain::Chain;
 use crate::endpoint::Endpoint;
 use crate::engine::Shared;
 use crate::lane::{Bearing, Leased};

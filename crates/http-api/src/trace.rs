@@ -7,6 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest};
+use kos_repository::Chain;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -60,12 +61,7 @@ fn as_api_error(error: &Error) -> ApiError {
 
 fn told<B>(request: HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<EitherBody<B>> {
     if let Some(cause) = error.cause() {
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(deeper) = source {
-            text = format!("{text}: {deeper}");
-            source = deeper.source();
-        }
+        let text = Chain(cause).to_string();
         if matches!(error, ApiError::Unavailable(_)) {
             tracing::warn!(cause = text, "the database is not available");
         } else {

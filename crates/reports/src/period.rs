@@ -159,19 +159,36 @@ impl Period {
     }
 }
 
-/// The periods whose report should have been sent by `now` and was not, oldest first. `last_done` is the
-/// first day of the newest period that was reported; without one, only the newest period is owed. Of
-/// those that were missed, at most three days or two weeks are made up for.
+/// What is owed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Whose reports should have been sent and were not, oldest first.
+    pub periods: Vec<Period>,
+    /// The first and the last of those that are too old to be made up for, when there are any.
+    pub left_out: Option<(Period, Period)>,
+}
+
+/// What should have been sent by `now` and was not. `made` are the first days of periods that were
+/// reported, at least of the newest ten; when there are none, only the newest period is owed. Of those that
+/// were missed, at most three days or two weeks are made up for.
 #[must_use]
-pub fn due(kind: Kind, schedule: &Schedule, now: DateTime<Utc>, last_done: Option<NaiveDate>) -> Vec<Period> {
-    let Some(fired) = schedule.last_due(now) else { return Vec::new() };
+pub fn due(kind: Kind, schedule: &Schedule, now: DateTime<Utc>, made: &[NaiveDate]) -> Owed {
+    let Some(fired) = schedule.last_due(now) else { return Owed::default() };
     let newest = Period::last_closed(kind, fired, schedule.time_zone());
-    let most = last_done.map_or(1, |_| kind.catch_up());
-    let owed = |period: &Period| last_done.is_none_or(|done| period.first_day > done);
+    let (Some(first), Some(last)) = (made.iter().min(), made.iter().max()) else {
+        return Owed { periods: vec![newest], left_out: None };
+    };
     let back = std::iter::successors(Some(newest), |period| Some(period.previous()));
-    let mut periods: Vec<Period> = back.take(most).take_while(owed).collect();
+    let window = back.clone().take(kind.catch_up());
+    let is_owed = |period: &Period| period.first_day > *first && !made.contains(&period.first_day);
+    let mut periods: Vec<Period> = window.filter(is_owed).collect();
     periods.reverse();
-    periods
+    let mut too_old = back.skip(kind.catch_up()).take_while(|period| period.first_day > *last);
+    let left_out = too_old.next().map(|newest| {
+        let oldest = too_old.last().unwrap_or_else(|| newest.clone());
+        (oldest, newest)
+    });
+    Owed { periods, left_out }
 }
 
 #[cfg(test)]
@@ -235,22 +252,29 @@ mod tests {
         let schedule = Schedule::parse(crate::DAILY, Tz::Europe__Moscow).unwrap();
         let at = |hour, minute| Utc.with_ymd_and_hms(2025, 11, 25, hour, minute, 0).unwrap();
         let monday = day(2025, 11, 24);
-        let before = due(Kind::Daily, &schedule, at(5, 59), Some(day(2025, 11, 23)));
-        assert_eq!(before, []);
-        let after = due(Kind::Daily, &schedule, at(6, 0), Some(day(2025, 11, 23)));
+        let owed = |now, made: &[_]| due(Kind::Daily, &schedule, now, made).periods;
+        assert_eq!(owed(at(5, 59), &[day(2025, 11, 23), day(2025, 11, 22), day(2025, 11, 21)]), []);
+        let after = owed(at(6, 0), &[day(2025, 11, 23), day(2025, 11, 22)]);
         assert_eq!(after, [Period::containing(Kind::Daily, monday, Tz::Europe__Moscow)]);
-        assert_eq!(due(Kind::Daily, &schedule, at(23, 0), Some(monday)), []);
+        assert_eq!(owed(at(23, 0), &[monday]), []);
     }
 
     #[test]
     fn the_week_is_due_on_monday_and_missed_ones_are_made_up_for_within_reason() {
         let schedule = Schedule::parse(crate::WEEKLY, Tz::UTC).unwrap();
         let monday = Utc.with_ymd_and_hms(2025, 11, 24, 9, 0, 0).unwrap();
-        let firsts =
-            |done| due(Kind::Weekly, &schedule, monday, done).iter().map(Period::first_day).collect::<Vec<_>>();
-        assert_eq!(firsts(None), [day(2025, 11, 17)]);
-        assert_eq!(firsts(Some(day(2025, 11, 10))), [day(2025, 11, 17)]);
-        assert_eq!(firsts(Some(day(2025, 9, 1))), [day(2025, 11, 10), day(2025, 11, 17)]);
+        let owed = |made: &[_]| {
+            let owed = due(Kind::Weekly, &schedule, monday, made);
+            let left_out = owed.left_out.map(|(first, last)| (first.first_day, last.first_day));
+            (owed.periods.iter().map(Period::first_day).collect::<Vec<_>>(), left_out)
+        };
+        let (newest, before) = (day(2025, 11, 17), day(2025, 11, 10));
+        assert_eq!(owed(&[]), (vec![newest], None));
+        assert_eq!(owed(&[before]), (vec![newest], None));
+        let left_out = Some((day(2025, 9, 8), day(2025, 11, 3)));
+        assert_eq!(owed(&[day(2025, 9, 1)]), (vec![before, newest], left_out));
+        assert_eq!(owed(&[day(2025, 11, 3), newest]), (vec![before], None), "a hole is filled");
+        assert_eq!(owed(&[newest]), (vec![], None), "what was before the first report is owed to nobody");
     }
 
     proptest! {
@@ -264,7 +288,7 @@ mod tests {
             let mut done = Vec::new();
             for step in steps {
                 now += chrono::TimeDelta::minutes(step);
-                for period in due(Kind::Daily, &schedule, now, done.last().copied()) {
+                for period in due(Kind::Daily, &schedule, now, &done).periods {
                     prop_assert!(period.is_closed(now));
                     done.push(period.first_day);
                 }

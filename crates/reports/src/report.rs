@@ -94,13 +94,14 @@ impl Report {
         lines.join("\n")
     }
 
-    /// The event's payload: the text for chats, the figures for programs.
+    /// The event's payload: the text for chats in every language, the figures for programs.
     #[must_use]
     pub fn payload(&self, locale: Locale) -> Value {
         let period = &self.period;
         let time = |instant: chrono::DateTime<chrono::Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
         json!({
             "message": self.text(locale),
+            "messages": {"en": self.text(Locale::En), "ru": self.text(Locale::Ru)},
             "report": {
                 "kind": period.kind().as_str(),
                 "first_day": period.first_day().to_string(),

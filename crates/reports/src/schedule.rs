@@ -4,8 +4,6 @@
 //! both day fields must match), so expressions are translated before, and it is asked about wall-clock
 //! times alone: clock changes are settled here.
 
-use std::path::Path;
-
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -142,17 +140,6 @@ fn weekday(text: &str) -> Option<usize> {
     named.or_else(|| text.parse().ok().filter(|number| *number <= 7))
 }
 
-/// The lines for the system's crontab: every five minutes `due` is asked, and decides.
-#[must_use]
-pub fn crontab_line(reporter: &Path, env_file: &Path) -> String {
-    format!(
-        "# Knowledge OS: reports that are due, once each, in TIME_ZONE\n\
-         */5 * * * * set -a; [ -r {env} ] && . {env}; {program} due",
-        env = env_file.display(),
-        program = reporter.display(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,14 +184,5 @@ mod tests {
         assert_eq!(refused("0 9 * * 8"), ScheduleError::Weekday("8".to_owned()));
         assert_eq!(refused("0 9 30 2 *"), ScheduleError::Never);
         assert!(matches!(refused("61 9 * * *"), ScheduleError::Unreadable(_)));
-    }
-
-    #[test]
-    fn the_crontab_line_asks_every_five_minutes() {
-        let line = crontab_line(Path::new("/usr/local/bin/reporter"), Path::new("/etc/knowledge-os/env"));
-        insta::assert_snapshot!(line, @r"
-        # Knowledge OS: reports that are due, once each, in TIME_ZONE
-        */5 * * * * set -a; [ -r /etc/knowledge-os/env ] && . /etc/knowledge-os/env; /usr/local/bin/reporter due
-        ");
     }
 }

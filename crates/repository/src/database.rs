@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
+use diesel::sql_types::{Bool, Text};
 use diesel::{ConnectionError, ConnectionResult, sql_query};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
@@ -14,9 +15,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::seal::KeyRing;
 
 /// Every migration, in order.
@@ -66,7 +68,7 @@ impl Repository {
     /// # Errors
     /// A URL that cannot be understood.
     pub async fn new(url: &str, connections: u32, keys: KeyRing) -> Result<Self> {
-        parse(url).map_err(|error| Error::Url(Box::new(error)))?;
+        check_url(url)?;
         Ok(Self {
             pool: pool(url, connections, ""),
             ingest: pool(url, INGEST, PLANNED_ONCE),
@@ -128,7 +130,7 @@ async fn with_harness<T>(
     url: &str,
     work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> std::result::Result<T, BoxError>,
 ) -> Result<T> {
-    let mut connection = connect(url).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+    let mut connection = dial(url).await?;
     sql_query(format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).execute(&mut connection).await?;
     let mut harness = AsyncMigrationHarness::new(connection);
     let done = work(&mut harness).map_err(Error::Migrate)?;
@@ -152,19 +154,36 @@ impl Repository {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn is_migrated(&self) -> Result<bool> {
-        #[derive(diesel::QueryableByName)]
-        struct Applied {
-            #[diesel(sql_type = diesel::sql_types::Bool)]
-            applied: bool,
-        }
-        let mut connection = self.connection().await?;
-        let row: Applied =
-            sql_query("SELECT EXISTS (SELECT 1 FROM __diesel_schema_migrations WHERE version = $1) AS applied")
-                .bind::<diesel::sql_types::Text, _>(newest_migration()?)
-                .get_result(&mut connection)
-                .await?;
-        Ok(row.applied)
+        is_migrated(&mut *self.connection().await?).await
     }
+}
+
+/// Whether the database at `url` has every migration that this program knows. Unlike a pool, this does not
+/// wait for a server that refuses.
+///
+/// # Errors
+/// [`Error::Unavailable`], [`Error::Refused`], [`Error::Url`].
+pub async fn probe(url: &str) -> Result<bool> {
+    is_migrated(&mut dial(url).await?).await
+}
+
+async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Answer {
+        #[diesel(sql_type = Bool)]
+        yes: bool,
+    }
+    let known = "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS yes";
+    let known: Answer = sql_query(known).get_result(connection).await?;
+    if !known.yes {
+        return Ok(false);
+    }
+    let applied: Answer =
+        sql_query("SELECT EXISTS (SELECT 1 FROM __diesel_schema_migrations WHERE version = $1) AS yes")
+            .bind::<Text, _>(newest_migration()?)
+            .get_result(connection)
+            .await?;
+    Ok(applied.yes)
 }
 
 async fn pooled(url: &str, session: &str) -> ConnectionResult<AsyncPgConnection> {
@@ -174,28 +193,89 @@ async fn pooled(url: &str, session: &str) -> ConnectionResult<AsyncPgConnection>
     Ok(connection)
 }
 
+/// As [`connect`], with an error that tells a server that is away from one that will never let us in.
+async fn dial(url: &str) -> Result<AsyncPgConnection> {
+    parse(url)?;
+    raw(url).await.map_err(|error| match error {
+        DialError::Postgres(error) if is_final(&error) => Error::Refused(Box::new(whole(error))),
+        DialError::Postgres(error) => Error::Unavailable(Box::new(whole(error))),
+        DialError::Other(error) => Error::Unavailable(Box::new(error)),
+    })
+}
+
 /// One connection: plain over a Unix socket or where the URL says so, TLS otherwise.
 pub(crate) fn connect(url: &str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> {
     async move {
-        let mut config = parse(url).map_err(bad)?;
-        config.connect_timeout(Duration::from_secs(5)).application_name("knowledge-os");
-        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(SILENCE);
-        let local = config.get_hosts().iter().all(is_local);
-        if local || config.get_ssl_mode() == SslMode::Disable {
-            let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-            return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
-        }
-        let tls = tls().map_err(bad)?;
-        let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
-        let (client, connection) = config.connect(connector).await.map_err(bad)?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        raw(url).await.map_err(|error| match error {
+            DialError::Postgres(error) => whole(error),
+            DialError::Other(error) => error,
+        })
     }
     .boxed()
 }
 
-fn parse(url: &str) -> std::result::Result<tokio_postgres::Config, tokio_postgres::Error> {
-    // libpq's stricter modes are unknown to tokio-postgres; with TLS on, we always verify in full.
-    url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require").parse()
+/// Why there is no connection.
+enum DialError {
+    Postgres(tokio_postgres::Error),
+    Other(ConnectionError),
+}
+
+impl From<tokio_postgres::Error> for DialError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<ConnectionError> for DialError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Other(error)
+    }
+}
+
+async fn raw(url: &str) -> std::result::Result<AsyncPgConnection, DialError> {
+    let mut config = normalised(url).parse::<tokio_postgres::Config>()?;
+    config.connect_timeout(Duration::from_secs(5)).application_name("knowledge-os");
+    config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(SILENCE);
+    let local = config.get_hosts().iter().all(is_local);
+    if local || config.get_ssl_mode() == SslMode::Disable {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        return Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?);
+    }
+    let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls().map_err(whole)?);
+    let (client, connection) = config.connect(connector).await?;
+    Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
+}
+
+/// Whether Postgres answered, and will answer the same until somebody changes the URL or the server.
+fn is_final(error: &tokio_postgres::Error) -> bool {
+    const FINAL: [SqlState; 4] = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    error.code().is_some_and(|code| FINAL.contains(code))
+}
+
+/// Whether a URL can be understood.
+///
+/// # Errors
+/// [`Error::Url`].
+pub fn check_url(url: &str) -> Result<()> {
+    parse(url).map(|_config| ())
+}
+
+fn parse(url: &str) -> Result<tokio_postgres::Config> {
+    let config: tokio_postgres::Config = normalised(url).parse().map_err(|error| Error::Url(Box::new(whole(error))))?;
+    if config.get_hosts().is_empty() {
+        return Err(Error::Url("it names no host".into()));
+    }
+    Ok(config)
+}
+
+/// libpq's stricter modes are unknown to tokio-postgres; with TLS on, we always verify in full.
+fn normalised(url: &str) -> String {
+    url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require")
 }
 
 fn is_local(host: &Host) -> bool {
@@ -217,12 +297,6 @@ fn tls() -> std::result::Result<rustls::ClientConfig, rustls::Error> {
 }
 
 /// tokio-postgres hides the cause of an error in its `source`: tell it whole.
-fn bad(error: impl std::error::Error) -> ConnectionError {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    ConnectionError::BadConnection(text)
+fn whole(error: impl std::error::Error) -> ConnectionError {
+    ConnectionError::BadConnection(Chain(&error).to_string())
 }

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -144,6 +144,12 @@ impl Embedded {
         Ok(embedded)
     }
 
+    /// Whether a server was made in this folder before.
+    #[must_use]
+    pub fn exists(data_dir: &Path) -> bool {
+        data_dir.join("pgdata/PG_VERSION").exists()
+    }
+
     /// The address of the database, with its password.
     #[must_use]
     pub fn database_url(&self) -> String {
@@ -209,10 +215,14 @@ impl Drop for Embedded {
     }
 }
 
-/// Creates a folder, with this mode.
-fn folder(path: &std::path::Path, mode: u32) -> Result<(), Error> {
+/// Creates a folder with this mode. One that holds something is somebody's and stays as it is: it may be
+/// /tmp.
+fn folder(path: &Path, mode: u32) -> Result<(), Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     fs::create_dir_all(path).map_err(failed)?;
+    if fs::read_dir(path).map_err(failed)?.next().is_some() {
+        return Ok(());
+    }
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
 }
 

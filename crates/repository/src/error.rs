@@ -36,8 +36,11 @@ pub enum Error {
     /// The migrations could not be applied.
     #[error("the database could not be migrated")]
     Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The pool could not be set up.
-    #[error("DATABASE_URL is not usable")]
+    /// Postgres answers, but will not let us in until somebody changes something.
+    #[error("Postgres refuses this user, password or database")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address cannot be understood.
+    #[error("the database's address must be like postgres://user:password@host:5432/database")]
     Url(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Someone changed the row since it was read.
     #[error("the row was changed by someone else in the meantime")]
@@ -68,7 +71,7 @@ impl From<RunError> for Error {
 /// (the server is run with `lc_messages = C`; another server's words may differ, and then the
 /// caller merely sees 500 for 503).
 fn is_outage(error: &DieselError) -> bool {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 14] = [
         "terminating connection",
         "connection closed",
         "database system is starting up",
@@ -77,10 +80,39 @@ fn is_outage(error: &DieselError) -> bool {
         "too many clients",
         "remaining connection slots",
         "canceling statement due to",
+        // Somebody has to go first: the same call succeeds a moment later.
+        "deadlock detected",
+        // A full disk: nothing is stored until somebody makes room.
+        "could not extend file",
+        "could not write",
+        "No space left on device",
+        "out of memory",
+        "out of shared memory",
     ];
     if let DieselError::DatabaseError(kind, info) = error {
-        let cut = matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand);
+        let cut = matches!(
+            kind,
+            DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::SerializationFailure
+        );
         return cut || WORDS.iter().any(|words| info.message().contains(words));
     }
     matches!(error, DieselError::BrokenTransactionManager) || error.to_string().contains("connection closed")
+}
+
+/// An error with all its causes, on one line.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }

@@ -24,13 +24,13 @@ mod webhook;
 mod webhook_health;
 mod webhook_log;
 
-pub use database::{MIGRATIONS, Repository, migrate, revert};
+pub use database::{MIGRATIONS, Repository, check_url, migrate, probe, revert};
 pub use delivery::{
     Breaker, Cancelled, Claimed, DeliveryFilter, DeliveryRecord, DeliveryState, Finished, GovernedLane, Next, Places,
     Retried, Tier, WaitingLane, WaitsFor,
 };
 pub use directory::{Directory, Recipient};
-pub use error::{Error, Result};
+pub use error::{Chain, Error, Result};
 pub use event::{Emitted, LeaseTerms, NewEvent};
 pub use holder::{Holder, TokenMint};
 pub use knowledge::{KnowledgeRecord, KnowledgeSearch, SearchHit};

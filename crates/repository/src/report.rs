@@ -114,15 +114,15 @@ impl Repository {
             .or_else(Taken::into_result)
     }
 
-    /// The first day of the newest period that was reported.
+    /// The first days of the periods that were reported last, newest first.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn report_newest(&self, kind: &str) -> Result<Option<NaiveDate>> {
+    pub async fn report_made(&self, kind: &str) -> Result<Vec<NaiveDate>> {
+        const LAST: i64 = 32;
         let mut connection = self.connection().await?;
-        let newest =
-            report_runs::table.filter(report_runs::kind.eq(kind)).select(diesel::dsl::max(report_runs::period_start));
-        Ok(newest.first(&mut connection).await?)
+        let made = report_runs::table.filter(report_runs::kind.eq(kind)).select(report_runs::period_start);
+        Ok(made.order(report_runs::period_start.desc()).limit(LAST).load(&mut connection).await?)
     }
 }
 

@@ -45,7 +45,8 @@ impl Message<'_> {
     }
 
     /// What a person reads of the payload: `message`, then `content`, then the other plain fields, one
-    /// a line. Objects and lists are left out. Never blank; free of control characters; as long as
+    /// a line. A text in `messages`, under the reader's language (`ru`, `en`), takes the place of `message`.
+    /// Objects and lists are left out. Never blank; free of control characters; as long as
     /// the payload makes it.
     #[must_use]
     pub fn text(&self) -> String {
@@ -61,7 +62,10 @@ impl Message<'_> {
 
 fn fields_text(fields: &Map<String, Value>, locale: Locale) -> String {
     const LEADING: [&str; 2] = ["message", "content"];
-    let leading = LEADING.iter().filter_map(|key| fields.get(*key).and_then(Value::as_str)).map(str::to_owned);
+    let translated = fields.get("messages").and_then(|messages| messages.get(locale.as_str())).and_then(Value::as_str);
+    let message = translated.or_else(|| fields.get("message").and_then(Value::as_str));
+    let content = fields.get("content").and_then(Value::as_str);
+    let leading = message.into_iter().chain(content).map(str::to_owned);
     let mut others: Vec<(usize, &str, String)> = fields
         .iter()
         .filter(|(key, value)| !(LEADING.contains(&key.as_str()) && value.is_string()))
@@ -150,6 +154,13 @@ mod tests {
         Knowledge ID: uuid-123
         build no: 7
         ");
+    }
+
+    #[test]
+    fn a_message_in_the_readers_language_takes_the_place_of_the_one_in_another() {
+        let payload = json!({"message": "Тихий день", "messages": {"en": "A quiet day", "ru": 1}});
+        assert_eq!(told("daily_report", payload.clone(), Locale::En).lines().last(), Some("A quiet day"));
+        assert_eq!(told("daily_report", payload, Locale::Ru).lines().last(), Some("Тихий день"));
     }
 
     #[test]

@@ -59,13 +59,11 @@ impl Cluster {
     pub(super) fn prepare(config: &Config) -> Result<Self, Error> {
         let bin = binaries::find(config)?;
         let given = &config.data_dir;
-        let failed = |source| Error::File { path: given.clone(), source };
-        fs::create_dir_all(given).map_err(failed)?;
-        let state = fs::canonicalize(given).map_err(failed)?;
-        let data = state.join("pgdata");
-        let identity = Identity::of(&data)?;
-        folder(&state, identity.passage())?;
+        let identity = Identity::of(&given.join("pgdata"))?;
+        folder(given, identity.passage())?;
+        let state = fs::canonicalize(given).map_err(|source| Error::File { path: given.clone(), source })?;
         identity.enter(&state)?;
+        let data = state.join("pgdata");
         let socket = socket_dir(&state, &identity)?;
         let cluster = Self { bin, state, socket, data, identity, settings: config.settings.clone() };
         cluster.private_folder(&cluster.log_dir())?;
@@ -119,9 +117,23 @@ impl Cluster {
                 Err(Error::Program { log, .. }) if is_remains(&log) && since.elapsed() < REMAINS => {
                     sleep(Duration::from_millis(200));
                 }
+                Err(Error::Program { program, log }) => {
+                    return Err(Error::Program { program, log: format!("{log} | {}", self.last_words(since)) });
+                }
                 started => return started.map(|()| true),
             }
         }
+    }
+
+    /// What the server itself wrote since then: why it does not start.
+    fn last_words(&self, since: Instant) -> String {
+        let logs = fs::read_dir(self.log_dir()).into_iter().flatten().flatten();
+        let fresh = logs.filter_map(|entry| {
+            let written = entry.metadata().ok()?.modified().ok()?;
+            (written.elapsed().ok()? <= since.elapsed() + Duration::from_secs(1)).then(|| (written, entry.path()))
+        });
+        let newest = fresh.max().and_then(|(_, path)| fs::read_to_string(path).ok());
+        newest.map_or_else(|| "its log says nothing".to_owned(), |text| last_lines(&text))
     }
 
     /// Stops the server; its clients are cut off, nothing committed is lost.

@@ -22,8 +22,8 @@ async fn a_report_is_made_once_however_many_ask_for_it_at_once() {
     let made = futures_util::future::join_all(asked).await;
     assert_eq!(made.iter().filter(|made| made.as_ref().unwrap().is_some()).count(), 1);
     assert_eq!(repository.delivery_waiting().await.unwrap(), 1, "those who came late left nothing behind");
-    assert_eq!(repository.report_newest("daily").await.unwrap(), Some(DAY));
-    assert_eq!(repository.report_newest("weekly").await.unwrap(), None);
+    assert_eq!(repository.report_made("daily").await.unwrap(), [DAY]);
+    assert_eq!(repository.report_made("weekly").await.unwrap(), []);
     assert!(repository.report_emit(claim(true), event("daily_report"), &terms).await.unwrap().is_some());
     assert_eq!(repository.delivery_waiting().await.unwrap(), 2);
 }
