@@ -99,9 +99,6 @@ pub fn sender(settings: &Webhooks) -> Result<Sender, Error> {
         proxy: settings.egress_proxy.clone(),
         ..EgressPolicy::default()
     };
-    if egress.proxy.is_some() {
-        tracing::info!("every message goes through EGRESS_PROXY, which must refuse private addresses itself");
-    }
     Ok(Sender::new(platforms, egress, Limits::default())?)
 }
 
@@ -120,7 +117,7 @@ pub fn judge_storage(storage: &Storage, faults: &mut Faults) {
     }
 }
 
-/// Judges what only a platform's own rules can judge, and notes what is wrong.
+/// Judges what only the platforms' and the way out's own rules can judge, and notes what is wrong.
 pub fn judge_webhooks(settings: &Webhooks, faults: &mut Faults) {
     let bot = settings.telegram_bot_token.as_ref().map(|token| token.expose_secret().to_owned());
     let draft = TargetDraft {
@@ -128,10 +125,19 @@ pub fn judge_webhooks(settings: &Webhooks, faults: &mut Faults) {
         bot_token: Some(bot.unwrap_or_else(|| "1:x".to_owned())),
         ..TargetDraft::default()
     };
-    let Err(violations) = draft.check(WebhookType::Telegram, &Platforms::default()) else { return };
-    for violation in violations.as_slice() {
-        let name = if violation.pointer == "/bot_token" { "TELEGRAM_BOT_TOKEN" } else { "TELEGRAM_CHAT_ID" };
-        faults.take::<(), _>(name, Err(&violation.detail));
+    let telegram = draft.check(WebhookType::Telegram, &Platforms::default()).err().unwrap_or_default();
+    // A client that cannot be made is told of where it is needed.
+    let platforms = sender(settings).map(|sender| sender.check_platforms()).unwrap_or_default();
+    for violation in telegram.as_slice().iter().chain(platforms.as_slice()) {
+        let name = match violation.pointer.as_str() {
+            "/bot_token" => "TELEGRAM_BOT_TOKEN",
+            "/chat_id" => "TELEGRAM_CHAT_ID",
+            "/slack_api_url" => "SLACK_API_URL",
+            "/discord_api_url" => "DISCORD_API_URL",
+            _ => "TELEGRAM_API_URL",
+        };
+        let remedy = if violation.code == "destination_blocked" { " in EGRESS_ALLOW" } else { "" };
+        faults.take::<(), _>(name, Err(format!("{}{remedy}", violation.detail)));
     }
 }
 

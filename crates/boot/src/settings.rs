@@ -200,7 +200,7 @@ pub struct WebhookArgs {
     /// The prefix under which this network translates IPv6 to IPv4, when it is not 64:ff9b::/96
     #[arg(long, env = "EGRESS_NAT64")]
     egress_nat64: Option<String>,
-    /// A proxy that every message goes through: http://user:password@host:port
+    /// A proxy that every message goes through, and that refuses private addresses: http://user:password@host:port
     #[arg(long, env = "EGRESS_PROXY", hide_env_values = true)]
     egress_proxy: Option<String>,
 }

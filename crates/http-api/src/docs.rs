@@ -1,10 +1,13 @@
 //! The API's description, for programs (`/openapi.json`, OpenAPI 3.1) and for people (`/docs/`).
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::routes::{deliveries, events, knowledge, replays, search, stats, system, webhooks};
 
@@ -30,19 +33,23 @@ use crate::routes::{deliveries, events, knowledge, replays, search, stats, syste
     ),
     components(schemas(crate::problem::Problem)),
     security(("api_key" = []), ("bearer" = [])),
-    modifiers(&Schemes),
+    modifiers(&Common),
 )]
 struct Document;
 
-struct Schemes;
+/// What every operation has in common: its name, who may call it, and the problems that any may answer.
+struct Common;
 
-impl Modify for Schemes {
+impl Modify for Common {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
         components.add_security_scheme("api_key", key);
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        for (status, description) in PROBLEMS {
+            components.responses.insert(format!("Problem{status}"), RefOr::T(problem(description)));
+        }
         for (path, item) in &mut document.paths.paths {
             let operations = [
                 ("get", &mut item.get),
@@ -53,8 +60,50 @@ impl Modify for Schemes {
             for (method, operation) in operations {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(operation_id(method, path));
+                    complete(operation);
                 }
             }
+        }
+    }
+}
+
+/// Problems that more than one operation answers, and when.
+const PROBLEMS: [(u16, &str); 6] = [
+    (400, "The request cannot be read: an id, a parameter or the body is malformed"),
+    (401, "A valid API key is needed"),
+    (408, "The body did not arrive in time"),
+    (413, "The body is too large"),
+    (415, "The body must be JSON: set Content-Type"),
+    (503, "The database is not available, or the service too busy: try again after Retry-After"),
+];
+
+fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
+fn complete(operation: &mut Operation) {
+    // Those that say `security(())` ask for nothing.
+    let is_open = operation.security.is_some();
+    let has_body = operation.request_body.is_some();
+    let has_input = has_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    for (status, _) in PROBLEMS {
+        let is_answered = match status {
+            400 => has_input,
+            408 | 413 | 415 => has_body,
+            _ => !is_open,
+        };
+        if is_answered {
+            let reference = RefOr::Ref(Ref::from_response_name(format!("Problem{status}")));
+            operation.responses.responses.entry(status.to_string()).or_insert(reference);
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            let status = StatusCode::from_bytes(status.as_bytes()).unwrap_or_default();
+            response.description = status.canonical_reason().unwrap_or_default().to_owned();
         }
     }
 }
@@ -73,7 +122,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The pages under `/docs/`; everything they need is compiled in.
 pub(crate) fn swagger() -> SwaggerUi {
-    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi())
+    // Without a word it would ask a server of its maker's whether the description is valid.
+    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi()).config(Config::default().validator_url("none"))
 }
 
 pub(crate) async fn redirect() -> HttpResponse {

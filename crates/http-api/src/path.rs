@@ -47,7 +47,9 @@ impl FromRequest for IfMatch {
     }
 }
 
+/// A proxy that compresses marks the tag as weak; the version is the same.
 fn version(tag: &str) -> Option<i32> {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok()
 }
 

@@ -40,6 +40,10 @@ pub enum ApiError {
     Conflict(String),
     /// The database is away or too busy.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
+    /// There is more to do than there are hands.
+    Busy,
+    /// The body did not arrive in time.
+    TooSlow,
     /// A fault of ours.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
     /// An error that actix raised by itself.
@@ -97,7 +101,8 @@ impl ApiError {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status, _) => *status,
         }
@@ -105,7 +110,10 @@ impl ApiError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::Other(..) => "bad_request",
+            Self::Malformed(_) => "bad_request",
+            Self::Other(status, _) if *status == StatusCode::NOT_FOUND => "not_found",
+            Self::Other(status, _) if *status == StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+            Self::Other(..) => "bad_request",
             Self::Invalid(_) => "validation_failed",
             Self::Unauthorized(_) => "unauthorized",
             Self::NotFound(_) => "not_found",
@@ -115,6 +123,8 @@ impl ApiError {
             Self::PreconditionFailed => "precondition_failed",
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
+            Self::Busy => "busy",
+            Self::TooSlow => "too_slow",
             Self::Internal(_) => "internal",
         }
     }
@@ -131,6 +141,8 @@ impl ApiError {
             Self::PreconditionFailed => "It was changed in the meantime",
             Self::Conflict(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
+            Self::Busy => "The service is too busy",
+            Self::TooSlow => "The body did not arrive in time",
             Self::Internal(_) => "The service failed",
             Self::Other(status, _) => status.canonical_reason().unwrap_or("The request failed"),
         }
@@ -150,6 +162,10 @@ impl ApiError {
             Self::Unavailable(_) => {
                 "try again in a moment; a write that was under way may have been stored all the same".to_owned()
             }
+            Self::Busy => "nothing was done: try again in a moment, with fewer requests at once".to_owned(),
+            Self::TooSlow => {
+                format!("nothing was done: send the whole body within {} s", crate::body::DEADLINE.as_secs())
+            }
             Self::Internal(_) => "the operator finds the cause in the log under this request_id".to_owned(),
         }
     }
@@ -166,6 +182,8 @@ impl ApiError {
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Unavailable(_)
+            | Self::Busy
+            | Self::TooSlow
             | Self::Internal(_)
             | Self::Other(..) => &[],
         };
@@ -190,8 +208,12 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"knowledge-os\""));
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Busy => {
                 response.insert_header((RETRY_AFTER, "1"));
+            }
+            // What is left of the body would be read as the next request.
+            Self::TooSlow => {
+                response.force_close();
             }
             Self::MethodNotAllowed(allowed) => {
                 if let Ok(allowed) = HeaderValue::from_str(allowed) {
@@ -224,6 +246,8 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Busy
+            | Self::TooSlow
             | Self::Other(..) => None,
         }
     }
@@ -250,6 +274,8 @@ impl From<kos_repository::Error> for ApiError {
     fn from(error: kos_repository::Error) -> Self {
         if matches!(error, kos_repository::Error::Stale) {
             Self::PreconditionFailed
+        } else if matches!(error, kos_repository::Error::Busy) {
+            Self::Busy
         } else if error.is_unavailable() {
             Self::Unavailable(Arc::new(error))
         } else {
@@ -260,7 +286,11 @@ impl From<kos_repository::Error> for ApiError {
 
 impl From<Arc<kos_repository::Error>> for ApiError {
     fn from(error: Arc<kos_repository::Error>) -> Self {
-        if error.is_unavailable() { Self::Unavailable(error) } else { Self::Internal(error) }
+        match *error {
+            kos_repository::Error::Busy => Self::Busy,
+            _ if error.is_unavailable() => Self::Unavailable(error),
+            _ => Self::Internal(error),
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use kos_repository::Chain;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -25,8 +26,9 @@ pub(crate) async fn traced(
     let span = tracing::info_span!("request", id = %id);
     let response = next.call(request).instrument(span.clone()).await?;
     let _entered = span.enter();
-    let mut response = match response.response().error().map(as_api_error) {
-        Some(error) => told(response.into_parts().0, &id, &error),
+    let error = error_of(response.response());
+    let mut response = match &error {
+        Some(error) => told(response.into_parts().0, &id, error),
         None => response.map_into_left_body(),
     };
     let headers = response.headers_mut();
@@ -34,8 +36,21 @@ pub(crate) async fn traced(
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    log(&response, started);
+    log(&response, error.as_ref(), started);
     Ok(response)
+}
+
+/// The error that a response stands for: ours, one that actix raised, or one that something between us
+/// and the handler told in words of its own.
+fn error_of<B>(response: &HttpResponse<B>) -> Option<ApiError> {
+    if let Some(error) = response.error() {
+        return Some(as_api_error(error));
+    }
+    let status = response.status();
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    let is_error = status.is_client_error() || status.is_server_error();
+    (is_error && !is_json)
+        .then(|| ApiError::Other(status, status.canonical_reason().unwrap_or_default().to_lowercase()))
 }
 
 /// What the caller calls his request, if that is a tame name; an id of ours otherwise.
@@ -60,35 +75,35 @@ fn as_api_error(error: &Error) -> ApiError {
 }
 
 fn told<B>(request: HttpRequest, id: &str, error: &ApiError) -> ServiceResponse<EitherBody<B>> {
-    if let Some(cause) = error.cause() {
-        let text = Chain(cause).to_string();
-        if matches!(error, ApiError::Unavailable(_)) {
-            tracing::warn!(cause = text, "the database is not available");
-        } else {
-            tracing::error!(cause = text, "the request failed");
-        }
-    }
     let response = error.response(request.path(), id);
     ServiceResponse::new(request, response).map_into_right_body()
 }
 
 /// One line a request that went wrong, and with `LOG=kos_http_api=debug` one each. The query string stays out,
 /// people put secrets there.
-fn log<B>(response: &ServiceResponse<B>, started: Instant) {
+fn log<B>(response: &ServiceResponse<B>, error: Option<&ApiError>, started: Instant) {
     let request = response.request();
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let method = request.method().as_str();
-    metrics::counter!("kos_http_requests_total", "method" => method.to_owned(), "route" => route.clone(),
+    let method = known(request.method());
+    metrics::counter!("kos_http_requests_total", "method" => method, "route" => route.clone(),
         "status" => status.to_string())
     .increment(1);
     metrics::histogram!("kos_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let path = request.path();
-    match status {
-        500.. => tracing::warn!(status, duration_ms, "{method} {path}"),
-        400..=499 => tracing::info!(status, duration_ms, "{method} {path}"),
+    let cause = error.and_then(ApiError::cause).map(|cause| Chain(cause).to_string());
+    match (status, cause) {
+        (503, cause) => tracing::warn!(status, duration_ms, cause, "{method} {path}"),
+        (500.., cause) => tracing::error!(status, duration_ms, cause, "{method} {path}"),
+        (400..=499, _) => tracing::info!(status, duration_ms, "{method} {path}"),
         _ => tracing::debug!(status, duration_ms, "{method} {path}"),
     }
+}
+
+/// A caller may invent as many methods as he likes; they share one name.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }

@@ -35,8 +35,8 @@ impl fmt::Display for Locale {
 
 /// The text names no language we speak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language `{0}`: use ru or en")]
-pub struct UnknownLocale(String);
+#[error("unknown language: use ru or en")]
+pub struct UnknownLocale;
 
 impl FromStr for Locale {
     type Err = UnknownLocale;
@@ -45,7 +45,7 @@ impl FromStr for Locale {
         match text {
             "ru" => Ok(Self::Ru),
             "en" => Ok(Self::En),
-            other => Err(UnknownLocale(other.to_owned())),
+            _ => Err(UnknownLocale),
         }
     }
 }

@@ -14,6 +14,9 @@ pub enum Error {
     /// Postgres cannot be reached or is too busy: the same call may succeed later.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Every connection is in use: the same call may succeed a moment later.
+    #[error("every connection to the database is in use")]
+    Busy,
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Query(#[source] DieselError),
@@ -51,7 +54,7 @@ impl Error {
     /// Whether the same call may succeed later, without anybody changing anything.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Busy)
     }
 }
 
@@ -63,7 +66,10 @@ impl From<DieselError> for Error {
 
 impl From<RunError> for Error {
     fn from(error: RunError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            RunError::TimedOut => Self::Busy,
+            RunError::User(_) => Self::Unavailable(Box::new(error)),
+        }
     }
 }
 

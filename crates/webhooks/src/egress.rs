@@ -232,7 +232,6 @@ impl Recipe {
             .no_zstd()
             .no_deflate()
             .http1_only()
-            .http1_max_headers(64)
             .connect_timeout(self.connect)
             .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(Duration::from_secs(30));

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kos_model::{Attempt, Outcome, Violation};
+use kos_model::{Attempt, Outcome, Violation, Violations};
 use reqwest::Response;
 use serde_json::Value;
 use url::Url;
@@ -169,6 +169,24 @@ impl Sender {
         self.0.guard.judge(&url).map(|_| ()).map_err(blocked)
     }
 
+    /// Which of the servers that are named in the platforms' places the egress policy forbids, as far as
+    /// their URLs tell: so that an operator hears of `/slack_api_url` at the start.
+    #[must_use]
+    pub fn check_platforms(&self) -> Violations {
+        let Platforms { slack_api_url, discord_api_url, telegram_api_url, .. } = &self.0.platforms;
+        let mut faults = Violations::default();
+        for (pointer, url) in [
+            ("/slack_api_url", slack_api_url),
+            ("/discord_api_url", discord_api_url),
+            ("/telegram_api_url", telegram_api_url),
+        ] {
+            if let Some(Err(Blocked(why))) = url.as_ref().map(|url| self.0.guard.judge(url)) {
+                faults.push(Violation::new(pointer, "destination_blocked", why));
+            }
+        }
+        faults
+    }
+
     async fn exchange(
         &self,
         destination: &Destination,
@@ -202,6 +220,8 @@ impl Sender {
         let mut answer = Answer::head(response.status(), response.headers(), message.sent_at);
         let verdict = match deadline.keep(read_start(response, &mut answer.body)).await {
             Some(Ok(())) => return Ok(Exchange::answered(channel, &answer)),
+            // The status says that it was accepted; how the rest is lost does not take that back.
+            Some(Err(_)) | None if answer.is_success() => Verdict::delivered(),
             Some(Err(error)) => broken(&error.without_url()),
             None => deadline.missed("the answer did not end"),
         };
@@ -264,8 +284,9 @@ async fn read_start(mut response: Response, read: &mut Vec<u8>) -> Result<(), re
     Ok(())
 }
 
+/// It may be the operator's oversight, and then the message goes out once he has allowed it.
 fn refused(blocked: Blocked) -> Verdict {
-    Verdict::failed(Outcome::Rejected, blocked.to_string())
+    Verdict::failed(Outcome::Retry { after: None }, blocked.to_string())
 }
 
 fn broken(error: &reqwest::Error) -> Verdict {

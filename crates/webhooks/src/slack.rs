@@ -83,13 +83,14 @@ fn is_hook(path: &str) -> bool {
 
 /// Event text that Slack shows as it was written: `&`, `<` and `>` are escaped, which also kills every
 /// mention. Marks of bold, italic, strike, code and quote have no escape in mrkdwn; where one could
-/// open, a look-alike stands in for it.
+/// open, a look-alike stands in for it. An invisible character parts `:tada:`, or it would be a picture.
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = '\n';
     let mut line_start = true;
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
+            ':' if names_emoji(text.get(at + 1..).unwrap_or_default()) => out.push_str(":\u{200B}"),
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' if line_start => out.push('›'),
@@ -104,6 +105,14 @@ fn literal(text: &str) -> String {
         before = c;
     }
     out
+}
+
+/// Whether `rest`, which follows a colon, begins as `tada:` does.
+fn names_emoji(rest: &str) -> bool {
+    let Some((name, _)) = rest.split_once(':') else { return false };
+    let of_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'+' | b'\'');
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(name, "100" | "1234");
+    !name.is_empty() && name.bytes().all(of_name) && !is_number
 }
 
 impl Channel for SlackTarget {

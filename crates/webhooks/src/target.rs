@@ -119,6 +119,33 @@ impl Target {
         self.channel().moved(chat_id).unwrap_or(self)
     }
 
+    /// A Telegram destination that the server-wide bot writes to; others stay as they are.
+    #[cfg(feature = "telegram")]
+    #[must_use]
+    pub fn without_bot_token(self) -> Self {
+        self.telegram(TelegramTarget::without_token)
+    }
+
+    /// A Telegram destination outside of any topic; others stay as they are.
+    #[cfg(feature = "telegram")]
+    #[must_use]
+    pub fn without_topic(self) -> Self {
+        self.telegram(TelegramTarget::without_topic)
+    }
+
+    #[cfg(feature = "telegram")]
+    fn telegram(self, change: impl FnOnce(TelegramTarget) -> TelegramTarget) -> Self {
+        match self {
+            Self::Telegram(target) => Self::Telegram(change(target)),
+            #[cfg(feature = "slack")]
+            Self::Slack(_) => self,
+            #[cfg(feature = "discord")]
+            Self::Discord(_) => self,
+            #[cfg(feature = "custom")]
+            Self::Custom(_) => self,
+        }
+    }
+
     /// The destination with a new signing key. Only custom destinations sign.
     ///
     /// # Errors
@@ -148,7 +175,7 @@ impl Target {
     }
 
     /// What else an API may show: for a custom destination its keys' versions and ends, its public
-    /// key, and the names of its own headers.
+    /// key, and the names of its own headers; for a Telegram one its bot's number and its topic.
     #[must_use]
     pub fn details(&self) -> Map<String, Value> {
         self.channel().details()

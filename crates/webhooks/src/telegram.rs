@@ -3,7 +3,7 @@
 
 use kos_model::{RateLimit, Violation, Violations, WebhookType};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::answer::Answer;
@@ -94,6 +94,14 @@ impl TelegramTarget {
         })
     }
 
+    pub(crate) fn without_token(self) -> Self {
+        Self { token: None, ..self }
+    }
+
+    pub(crate) fn without_topic(self) -> Self {
+        Self { thread: None, ..self }
+    }
+
     fn token<'t>(&'t self, platforms: &'t Platforms) -> Option<&'t str> {
         self.token.as_ref().or(platforms.telegram_bot_token.as_ref()).map(ExposeSecret::expose_secret)
     }
@@ -147,7 +155,8 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Event text in which no `@name` calls anybody: an invisible character parts the `@` from the name.
-/// Addresses of mail are left alone, as Telegram sees no name in them.
+/// Addresses of mail are left alone, as Telegram sees no name in them; which letters and marks of other
+/// scripts it takes for a part of a word is not known, so an address that has one before its `@` is parted.
 fn uncalling(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
@@ -158,7 +167,7 @@ fn uncalling(text: &str) -> String {
         if c == '@' && !in_word && name_follows {
             out.push('\u{200B}');
         }
-        in_word = c.is_alphanumeric() || c == '_';
+        in_word = c.is_ascii_alphanumeric() || c == '_';
     }
     out
 }
@@ -238,6 +247,14 @@ impl Channel for TelegramTarget {
     fn account(&self, platforms: &Platforms) -> Option<String> {
         let (bot, _secret) = self.token(platforms)?.split_once(':')?;
         Some(format!("telegram bot {bot}"))
+    }
+
+    fn details(&self) -> Map<String, Value> {
+        let bot = self.token.as_ref().and_then(|token| token.expose_secret().split_once(':')).map(|(bot, _)| bot);
+        let mut details = Map::new();
+        details.insert("bot".to_owned(), bot.unwrap_or("the server's").into());
+        details.insert("message_thread_id".to_owned(), self.thread.into());
+        details
     }
 
     /// One a second into a private chat, 20 a minute into a group or channel.

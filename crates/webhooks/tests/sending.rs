@@ -215,10 +215,20 @@ mod sending {
         assert_eq!((attempt.outcome, attempt.status), (RETRY, None));
         assert_eq!(attempt.error.unwrap(), "no answer within 250 ms");
 
-        let start = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc".to_vec();
+        let start = b"HTTP/1.1 500 X\r\ncontent-length: 100\r\n\r\nabc".to_vec();
         let (attempt, _) = custom_attempt(Reply::Hang(start), hasty()).await;
-        assert_eq!((attempt.outcome, attempt.status, attempt.response.as_deref()), (RETRY, Some(200), Some("abc")));
+        assert_eq!((attempt.outcome, attempt.status, attempt.response.as_deref()), (RETRY, Some(500), Some("abc")));
         assert_eq!(attempt.error.unwrap(), "the answer did not end within 250 ms");
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_stays_accepted_however_the_rest_of_the_answer_is_lost() {
+        let start = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc".to_vec();
+        for reply in [Reply::Hang(start.clone()), Reply::Bytes(start)] {
+            let (attempt, _) = custom_attempt(reply, hasty()).await;
+            let (outcome, status, response) = (attempt.outcome, attempt.status, attempt.response);
+            assert_eq!((outcome, status, response.as_deref()), (Outcome::Delivered, Some(200), Some("abc")));
+        }
     }
 
     #[tokio::test]
@@ -244,12 +254,10 @@ mod sending {
         assert_eq!((attempt.outcome, attempt.status), (RETRY, None));
         assert!(attempt.error.unwrap().starts_with("the connection broke: "));
 
-        let (attempt, _) = custom_attempt(
-            Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc".to_vec()),
-            Limits::default(),
-        )
-        .await;
-        assert_eq!((attempt.outcome, attempt.status), (RETRY, Some(200)));
+        let (attempt, _) =
+            custom_attempt(Reply::Bytes(b"HTTP/1.1 502 X\r\ncontent-length: 9\r\n\r\nabc".to_vec()), Limits::default())
+                .await;
+        assert_eq!((attempt.outcome, attempt.status), (RETRY, Some(502)));
 
         let (attempt, _) = custom_attempt(Reply::Bytes(b"SSH-2.0-OpenSSH\r\n".to_vec()), Limits::default()).await;
         assert_eq!(attempt.outcome, RETRY);
@@ -275,7 +283,7 @@ mod sending {
         let sender = Sender::new(Platforms::default(), EgressPolicy::default(), Limits::default()).unwrap();
         let target = custom(&server.url("/hook"));
         let attempt = send(&sender, &target).await;
-        assert_eq!((attempt.outcome, attempt.status), (Outcome::Rejected, None));
+        assert_eq!((attempt.outcome, attempt.status), (RETRY, None), "the operator may allow it yet");
         let error = attempt.error.unwrap();
         assert!(error.starts_with("destination_blocked: ") && !error.contains("127.0.0.1"), "{error}");
         assert!(server.asked().is_empty());
@@ -299,7 +307,7 @@ mod sending {
         let outcomes = [send(&sender, &target).await, send(&sender, &target).await, send(&sender, &target).await];
         assert_eq!(outcomes[0].outcome, Outcome::Delivered);
         for refused in &outcomes[1..] {
-            assert_eq!(refused.outcome, Outcome::Rejected);
+            assert_eq!(refused.outcome, RETRY);
             assert!(refused.error.as_ref().unwrap().starts_with("destination_blocked: "));
         }
         assert_eq!(server.asked().len(), 1);

@@ -45,7 +45,7 @@ pub(crate) struct WebhookView {
     #[schema(example = "https://hooks.slack.com/…/****/URL")]
     url: String,
     /// Custom: the keys that messages are signed with (their versions, public keys and ends), and the names
-    /// of headers of its own.
+    /// of headers of its own. Telegram: the number of its bot, and its topic.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     details: Map<String, Value>,

@@ -42,6 +42,8 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
             json!({"content": "", "confidence_score": 2, "domain": ""}),
             &["/content", "/domain", "/confidence_score"],
         ),
+        ("/knowledge", json!({"content": "x", "a`b/c~d": 1}), &["/a`b~1c~0d"]),
+        ("/knowledge", json!({"content": "x", "metadata": {"a/b": {"c~": "\u{0}"}}}), &["/metadata/a~1b/c~0"]),
         ("/search", json!({"query": " "}), &["/query"]),
         ("/search", json!({"query": "x", "limit": 0}), &["/limit"]),
         ("/search", json!({"query": "x".repeat(10_000), "min_confidence": 7}), &["/query", "/min_confidence"]),
@@ -91,11 +93,46 @@ async fn what_is_no_json_or_too_much_of_it_is_refused() {
     assert_problem(&bench.post_text("/knowledge", twice).await, 422, twice);
     let deep = format!("{{\"content\": \"x\", \"metadata\": {{\"a\": {}{}}}}}", "[".repeat(5000), "]".repeat(5000));
     assert_problem(&bench.post_text("/knowledge", &deep).await, 400, "5000 brackets");
-    let big = json!({"content": "x".repeat(1 << 20)}).to_string();
-    assert_problem(&bench.post_text("/knowledge", &big).await, 413, "1 MiB");
+    let big = json!({"content": "x".repeat(2 << 20)}).to_string();
+    assert_problem(&bench.post_text("/knowledge", &big).await, 413, "2 MiB");
     let plain = TestRequest::post().uri("/knowledge").insert_header(("x-api-key", KEY)).set_payload("content=x");
     assert_problem(&bench.send(plain).await, 415, "no content type");
     assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_text_there_may_be_is_taken_however_it_is_escaped() {
+    let bench = Bench::new().await;
+    let body = format!(r#"{{"content": "{}"}}"#, r"\u0441".repeat(200_000));
+    assert_eq!(bench.post_text("/knowledge", &body).await.status, StatusCode::CREATED);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_type_is_told_in_the_words_of_json() {
+    let bench = Bench::new().await;
+    let long = "x".repeat(1_000);
+    for (body, told) in [
+        (json!({"content": 5}), "must be a string, and not integer `5`"),
+        (json!({"content": "x", "metadata": "m"}), "must be an object, and not string \"m\""),
+        (json!({"content": "x", "confidence_score": {}}), "must be a number, and not an object"),
+        (json!({"content": "x", "confidence_score": long}), "must be a number, and not string \"xxx"),
+    ] {
+        let reply = bench.post("/knowledge", &body).await;
+        let detail = reply.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with(told) && detail.len() < 100, "{detail}");
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_refuse_is_a_problem_too() {
+    let bench = Bench::new().await;
+    let request = TestRequest::get().uri("/stats").insert_header(("x-api-key", KEY));
+    let reply = bench.send(request.insert_header(("accept-encoding", "identity;q=0"))).await;
+    assert_problem(&reply, 406, "no encoding is acceptable");
+    assert_problem(&bench.send(TestRequest::get().uri("/docs/nowhere.js")).await, 404, "a page that is none");
     bench.finish().await;
 }
 

@@ -52,6 +52,15 @@ impl Reply {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
+        Self::on_platforms(Platforms::default()).await
+    }
+
+    /// With a server-wide bot.
+    pub(crate) async fn with_telegram_bot(token: &str) -> Self {
+        Self::on_platforms(Platforms { telegram_bot_token: Some(token.into()), ..Platforms::default() }).await
+    }
+
+    async fn on_platforms(platforms: Platforms) -> Self {
         let db = TestDb::new().await;
         let repository = Repository::new(db.url(), 8, KeyRing::new(&[vec![1; 32]]).unwrap()).await.unwrap();
         let receiver = Receiver::start().await;
@@ -60,7 +69,7 @@ impl Bench {
             slack_api_url: here.clone(),
             discord_api_url: here.clone(),
             telegram_api_url: here,
-            ..Platforms::default()
+            ..platforms
         };
         let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressPolicy::default() };
         let sender = Sender::new(platforms, egress, Limits::default()).unwrap();

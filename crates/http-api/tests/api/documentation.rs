@@ -46,6 +46,34 @@ fn operations_have_names_of_their_own_and_every_reference_leads_somewhere() {
     assert_references(&document, &document);
 }
 
+#[test]
+fn every_answer_is_described_and_every_problem_named() {
+    let document = document();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            let described = responses.values().all(|response| {
+                response["$ref"].is_string() || response["description"].as_str().is_some_and(|text| !text.is_empty())
+            });
+            assert!(described, "{method} {path}: {responses:?}");
+            let is_guarded = operation.get("security").is_none();
+            assert_eq!(responses.contains_key("401"), is_guarded, "{method} {path}");
+            let reads = operation.get("requestBody").is_some();
+            assert_eq!(responses.contains_key("413") && responses.contains_key("415"), reads, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_for_people_ask_nobody_else_and_are_readable_without_compression() {
+    let bench = Bench::new().await;
+    let script = bench.send(TestRequest::get().uri("/docs/swagger-ui.css")).await;
+    assert_eq!((script.status, script.header("content-encoding")), (StatusCode::OK, ""));
+    let page = bench.send(TestRequest::get().uri("/docs/swagger-initializer.js")).await;
+    assert!(page.text.contains("\"validatorUrl\": \"none\""), "{}", page.text);
+    bench.finish().await;
+}
+
 fn assert_references(value: &Value, document: &Value) {
     match value {
         Value::Object(fields) => {

@@ -52,6 +52,35 @@ async fn the_signing_secret_is_shown_once_and_kept_when_the_address_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_telegram_webhook_shows_its_bot_and_topic_and_null_takes_them_away() {
+    let bench = Bench::with_telegram_bot("42:server").await;
+    let token = format!("123456789:{}", "A".repeat(35));
+    let body = json!({"webhook_type": "telegram", "chat_id": -5, "bot_token": token, "message_thread_id": 7});
+    let created = bench.post("/webhooks", &body).await.json();
+    assert_eq!((&created["bot"], &created["message_thread_id"]), (&json!("123456789"), &json!(7)));
+    let changed = bench.patch(&path(&created), &json!({"message_thread_id": null})).await.json();
+    assert_eq!((&changed["bot"], &changed["message_thread_id"]), (&json!("123456789"), &json!(null)));
+    let changed = bench.patch(&path(&created), &json!({"bot_token": null})).await.json();
+    assert_eq!((&changed["bot"], &changed["version"]), (&json!("the server's"), &json!(3)));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etag_that_a_proxy_weakened_still_names_its_version() {
+    let bench = Bench::new().await;
+    let created =
+        bench.post("/webhooks", &json!({"webhook_type": "custom", "url": "https://example.org/"})).await.json();
+    let change = |tag: &'static str, name: &'static str| {
+        let request = TestRequest::patch().uri(&path(&created)).insert_header(("x-api-key", KEY));
+        bench.send(request.insert_header(("if-match", tag)).set_json(json!({ "name": name })))
+    };
+    assert_eq!(change("W/\"v1\"", "a").await.status, StatusCode::OK);
+    assert_eq!(change("W/\"v1\"", "b").await.status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(change("v2", "c").await.status, StatusCode::BAD_REQUEST);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn telegram_takes_its_chat_as_a_number_or_as_text() {
     let mut bench = Bench::new().await;
     bench.receiver.answer(Answer::new(200, r#"{"ok":true,"result":{"message_id":1}}"#));

@@ -62,6 +62,7 @@ fn event_text_is_shown_as_it_was_written() {
         ("snake_case 2*3*4 a~b", "snake_case 2*3*4 a~b"),
         ("> quote\n  > more", "› quote\n  › more"),
         ("&amp;", "&amp;amp;"),
+        (":tada: at 10:30:45", ":\u{200B}tada: at 10:30:45"),
     ] {
         assert_eq!(literal(raw), sent);
     }

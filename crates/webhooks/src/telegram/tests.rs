@@ -36,6 +36,8 @@ fn a_message_is_a_bold_title_and_the_text() {
 fn names_call_nobody_and_addresses_stay_whole() {
     assert_eq!(uncalling("hi @bob, mail a@b.c or @!"), "hi @\u{200B}bob, mail a@b.c or @!");
     assert_eq!(uncalling("@@bob"), "@@\u{200B}bob");
+    // A mark that Rust counts as alphabetic and Telegram may not.
+    assert_eq!(uncalling("\u{345}@bob"), "\u{345}@\u{200B}bob");
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn only_a_complaint_about_markup_is_answered_in_plain_text() {
 
 fn calls_somebody(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
+    let word = |c: Option<&char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_');
     (0..chars.len()).any(|at| {
         let before = at.checked_sub(1).and_then(|before| chars.get(before));
         chars[at] == '@' && !word(before) && word(chars.get(at + 1))

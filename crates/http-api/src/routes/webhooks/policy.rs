@@ -1,8 +1,10 @@
 //! How a webhook is sent to, as callers write and read it.
 
 use kos_model::{DeliveryPolicy, RateLimit, Violations};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::body::given;
 
 /// How to send to a webhook; every field may be left out.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -52,11 +54,6 @@ pub(crate) struct PolicyView {
     timeout_seconds: u32,
     /// The waits after the first, second, … failed attempt, in seconds; null for the usual ones.
     retry_schedule: Option<Vec<u32>>,
-}
-
-/// Tells null, which is a wish, from a field that was left out.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The draft over what there is.

@@ -17,11 +17,13 @@ use super::{
     Address, ChatId, WebhookView, address_of, check_locale, check_metadata, check_name, no_such, stored_target,
 };
 use crate::body::Body;
+use crate::body::given;
 use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
 use crate::state::State;
 
-/// What is to change; a field that is absent or null stays as it is.
+/// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
+/// otherwise.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateWebhook {
@@ -29,10 +31,14 @@ pub(crate) struct UpdateWebhook {
     url: Option<String>,
     /// Telegram: another chat.
     chat_id: Option<ChatId>,
-    /// Telegram: another bot.
-    bot_token: Option<String>,
-    /// Telegram: another topic.
-    message_thread_id: Option<i64>,
+    /// Telegram: another bot; null for the server's own.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    bot_token: Option<Option<String>>,
+    /// Telegram: another topic; null for none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>)]
+    message_thread_id: Option<Option<i64>>,
     /// Custom: another signing secret, in the place of every other one at once. To let the old one sign along
     /// for a while, rotate it instead.
     secret: Option<String>,
@@ -80,7 +86,7 @@ pub(crate) async fn handler(
         .run(async move {
             let target = stored_target(&repository, id).await?;
             let record = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
-            let change = check(body.0, &target, record.policy, engine.sender())?;
+            let change = check(body.0, target, record.policy, engine.sender())?;
             let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
             engine.wake();
             Ok(changed)
@@ -91,23 +97,26 @@ pub(crate) async fn handler(
 
 fn check(
     body: UpdateWebhook,
-    present: &Target,
+    present: Target,
     policy: DeliveryPolicy,
     sender: &Sender,
 ) -> std::result::Result<WebhookChange, Violations> {
     let mut faults = Violations::new();
+    let (forgets_bot, forgets_topic) = (body.bot_token == Some(None), body.message_thread_id == Some(None));
+    let present = if forgets_bot { present.without_bot_token() } else { present };
+    let present = if forgets_topic { present.without_topic() } else { present };
     let address = Address {
         url: body.url,
         chat_id: body.chat_id,
-        bot_token: body.bot_token,
-        message_thread_id: body.message_thread_id,
+        bot_token: body.bot_token.flatten(),
+        message_thread_id: body.message_thread_id.flatten(),
         secret: body.secret,
         headers: body.headers,
     };
-    let target = if address.is_empty() {
+    let target = if address.is_empty() && !forgets_bot && !forgets_topic {
         None
     } else {
-        judge_target(address.draft().check_over(present, sender.platforms()), sender, &mut faults)
+        judge_target(address.draft().check_over(&present, sender.platforms()), sender, &mut faults)
     };
     let events = body.events.and_then(|texts| faults.take(EventFilter::parse_all(&texts)));
     let name = body.name.map(|name| check_name(&name, &mut faults));
