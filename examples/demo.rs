@@ -38,6 +38,16 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let inbox = Inbox::open(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(inbox::accept)).await?;
     let service = Service::start(&inbox.url()).await?;
+    // However it goes, the service is told to stop, and its Postgres with it.
+    let shown = tokio::select! {
+        shown = show(&options, inbox, &service) => shown,
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
+    };
+    let stopped = service.stop().await;
+    shown.and(stopped)
+}
+
+async fn show(options: &Options, inbox: Inbox, service: &Service) -> anyhow::Result<()> {
     println!("service   {}", service.address);
     println!("receiver  {}", inbox.url());
     for webhook in webhooks(&inbox)? {
@@ -50,13 +60,12 @@ async fn main() -> anyhow::Result<()> {
     let (accepted, expected) = watch::channel(None);
     let watching = tokio::spawn(watch_arrivals(inbox.messages, expected, total));
     let since = Instant::now();
-    let posted = feed(&service, texts, clients).await?;
+    let posted = feed(service, texts, clients).await?;
     let fed = since.elapsed();
     accepted.send_replace(Some(posted.len()));
     let arrivals = watching.await?;
     service.settle().await?;
-    report(&service, &posted, fed, &arrivals).await?;
-    service.stop().await
+    report(service, &posted, fed, &arrivals).await
 }
 
 /// The text at a JSON pointer; empty without one.
@@ -64,14 +73,17 @@ fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
     answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// One webhook of each platform, at addresses that are valid there and lead here.
+/// One webhook of each platform, at addresses that are valid there and lead here; without the limits that the
+/// real platforms set.
 fn webhooks(inbox: &Inbox) -> anyhow::Result<[Value; PLATFORMS]> {
     let events = json!(["knowledge_*"]);
+    let policy = json!({"rate_limit": null});
     Ok([
-        json!({"webhook_type": "slack", "url": "https://hooks.slack.com/services/T0DEMO/B0DEMO/demo", "events": events}),
-        json!({"webhook_type": "discord", "events": events,
+        json!({"webhook_type": "slack", "events": events, "policy": policy,
+               "url": "https://hooks.slack.com/services/T0DEMO/B0DEMO/demo"}),
+        json!({"webhook_type": "discord", "events": events, "policy": policy,
                "url": format!("https://discord.com/api/webhooks/123456789012345678/{}", "d".repeat(68))}),
-        json!({"webhook_type": "telegram", "chat_id": -1001234567890_i64, "events": events, "locale": "en",
+        json!({"webhook_type": "telegram", "chat_id": -1001234567890_i64, "events": events, "policy": policy, "locale": "en",
                "bot_token": format!("123456789:{}", "A".repeat(35))}),
         json!({"webhook_type": "custom", "url": inbox.url().join("hook")?.as_str(), "events": events}),
     ])

@@ -34,6 +34,9 @@ struct Options {
     /// Any HTTP endpoint
     #[arg(long, env = "CUSTOM_WEBHOOK_URL", hide_env_values = true)]
     custom: Option<String>,
+    /// Networks that may be called although they are not public, by commas: 127.0.0.0/8
+    #[arg(long, env = "EGRESS_ALLOW", value_delimiter = ',')]
+    egress_allow: Vec<String>,
 }
 
 /// A platform, and where on it.
@@ -41,12 +44,14 @@ type Destination = (WebhookType, TargetDraft);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let destinations = Options::parse().destinations();
+    let options = Options::parse();
+    let egress = egress(&options.egress_allow)?;
+    let destinations = options.destinations();
     if destinations.is_empty() {
         println!("No account is named in the environment: sending to a receiver of this program's own.\n");
         send_to_ourselves().await
     } else {
-        let sender = Sender::new(Platforms::default(), EgressPolicy::default(), Limits::default())?;
+        let sender = Sender::new(Platforms::default(), egress, Limits::default())?;
         send(sender, destinations).await
     }
 }
@@ -66,6 +71,12 @@ impl Options {
         ];
         urls.into_iter().flatten().collect()
     }
+}
+
+/// Who may be called beside the public internet.
+fn egress(allow: &[String]) -> anyhow::Result<EgressPolicy> {
+    let allow = allow.iter().map(|network| network.parse().with_context(|| format!("`{network}` is no network")));
+    Ok(EgressPolicy { allow: allow.collect::<anyhow::Result<_>>()?, ..EgressPolicy::default() })
 }
 
 fn draft() -> TargetDraft {
@@ -109,14 +120,14 @@ async fn send_to_ourselves() -> anyhow::Result<()> {
         telegram_api_url: Some(here.clone()),
         ..Platforms::default()
     };
-    let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse()?], ..EgressPolicy::default() };
-    let sender = Sender::new(platforms, egress, Limits::default())?;
+    let sender = Sender::new(platforms, egress(&["127.0.0.0/8".to_owned()])?, Limits::default())?;
     let options = Options {
         slack: Some("https://hooks.slack.com/services/T0EXAMPLE/B0EXAMPLE/secret".to_owned()),
         discord: Some(format!("https://discord.com/api/webhooks/123456789012345678/{}", "t".repeat(68))),
         telegram_bot: Some(format!("123456789:{}", "A".repeat(35))),
         telegram_chat: Some("-1001234567890".to_owned()),
         custom: Some(here.join("hook")?.into()),
+        egress_allow: Vec::new(),
     };
     let destinations = options.destinations();
     let expected = destinations.len();

@@ -108,10 +108,12 @@ impl Service {
     /// Stops the service and removes its data.
     ///
     /// # Errors
-    /// It has ended by itself, or its data cannot be removed.
+    /// Its data cannot be removed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let id = self.process.id().context("api-server has ended")?;
-        Command::new("kill").arg(id.to_string()).status().await?;
+        // An interrupt at the terminal has reached it already; then it is ending.
+        if let Some(id) = self.process.id() {
+            Command::new("kill").arg(id.to_string()).stderr(Stdio::null()).status().await?;
+        }
         self.process.wait().await?;
         self.data.close().context("the demo's data could not be removed")
     }
