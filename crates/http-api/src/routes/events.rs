@@ -81,7 +81,8 @@ impl From<Event> for EventView {
     }
 }
 
-fn check(body: CreateEvent) -> Result<NewEvent, Violations> {
+/// An event that may happen, or everything that is wrong with it.
+pub(crate) fn check(body: CreateEvent) -> Result<NewEvent, Violations> {
     let mut faults = Violations::new();
     let named = body.event_type.parse::<EventType>();
     let event_type =

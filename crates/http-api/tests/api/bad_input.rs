@@ -18,6 +18,54 @@ fn assert_problem(reply: &Reply, status: u16, what: &str) {
     assert_eq!(problem["request_id"], reply.header("x-request-id"));
 }
 
+fn custom(mut body: Value) -> Value {
+    body["webhook_type"] = "custom".into();
+    body["url"] = "https://example.org/".into();
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_a_webhook_is_judged_as_strictly() {
+    let bench = Bench::new().await;
+    let hook = bench.custom("/hook", json!({})).await;
+    let since = (chrono::Local::now().to_utc() - chrono::TimeDelta::days(1)).to_rfc3339();
+    let cases: Vec<(&str, Value, u16, &[&str])> = vec![
+        ("resume", json!({"backlog": "burn"}), 422, &["/backlog"]),
+        ("secret/rotate", json!({"version": "v9"}), 422, &["/version"]),
+        ("secret/rotate", json!({"overlap_seconds": 604_801}), 422, &["/overlap_seconds"]),
+        ("secret/rotate", json!({"key": "whsec_short"}), 422, &["/key"]),
+        ("replay", json!({}), 422, &["/since"]),
+        ("replay", json!({"since": "yesterday"}), 422, &["/since"]),
+        ("replay", json!({"since": "2020-01-01T00:00:00Z"}), 422, &["/since"]),
+        ("replay", json!({"since": since, "until": "2025-01-01T00:00:00Z"}), 422, &["/until"]),
+        ("replay", json!({"since": since, "per_second": 0}), 422, &["/per_second"]),
+        ("replay", json!({"since": since, "events": ["a b"]}), 422, &["/events/0"]),
+        ("preview", json!({"event_type": "a b"}), 422, &["/event_type"]),
+        ("preview", json!({"event_type": "a", "payload": []}), 422, &["/payload"]),
+    ];
+    for (action, body, status, pointers) in cases {
+        let reply = bench.post(&format!("{hook}/{action}"), &body).await;
+        let what = format!("{action} {body}");
+        assert_problem(&reply, status, &what);
+        assert_eq!(reply.pointers(), pointers, "{what}");
+    }
+    for (method, path) in [
+        ("get", "/deliveries/x"),
+        ("post", "/deliveries/x/retry"),
+        ("post", "/deliveries/x/cancel"),
+        ("get", "/events/x"),
+        ("get", "/replays/x"),
+    ] {
+        assert_problem(&bench.call(method, path).await, 400, path);
+        let nobody = path.replace('x', "01900000-0000-7000-8000-000000000000");
+        assert_problem(&bench.call(method, &nobody).await, 404, &nobody);
+    }
+    for query in ["state=lost", "webhook_id=x", "event_id=x"] {
+        assert_problem(&bench.get(&format!("/deliveries?{query}")).await, 422, query);
+    }
+    bench.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
     let bench = Bench::new().await;
@@ -64,11 +112,25 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
         ("/webhooks", json!({"webhook_type": "custom", "url": "http://169.254.169.254/latest"}), &["/url"]),
         ("/webhooks", json!({"webhook_type": "custom", "url": "https://10.0.0.1/x"}), &["/url"]),
         ("/webhooks", json!({"webhook_type": "custom", "url": "ftp://example.org/"}), &["/url"]),
+        ("/webhooks", custom(json!({"secret": "short"})), &["/secret"]),
+        ("/webhooks", custom(json!({"headers": {"Host": "x"}})), &["/headers/Host"]),
+        ("/webhooks", custom(json!({"headers": {"X-A": "a\r\nb"}})), &["/headers/X-A"]),
+        ("/webhooks", custom(json!({"policy": {"max_in_flight": 0}})), &["/policy/max_in_flight"]),
+        ("/webhooks", custom(json!({"policy": {"max_in_flight": -1}})), &["/policy/max_in_flight"]),
+        ("/webhooks", custom(json!({"policy": {"timeout_seconds": 31}})), &["/policy/timeout_seconds"]),
+        ("/webhooks", custom(json!({"policy": {"rate_limit": {"limit": 5}}})), &["/policy/rate_limit/per_seconds"]),
         (
             "/webhooks",
-            json!({"webhook_type": "custom", "url": "https://example.org/", "secret": "short"}),
-            &["/secret"],
+            custom(json!({"policy": {"rate_limit": {"limit": 0, "per_seconds": 0}}})),
+            &["/policy/rate_limit/limit", "/policy/rate_limit/per_seconds"],
         ),
+        (
+            "/webhooks",
+            custom(json!({"policy": {"retry_schedule": [604_801]}})),
+            &["/policy/retry_schedule/0", "/policy/retry_schedule"],
+        ),
+        ("/webhooks", custom(json!({"policy": {"retry_schedule": vec![60; 50]}})), &["/policy/retry_schedule"]),
+        ("/webhooks", custom(json!({"policy": {"colour": 1}})), &["/policy/colour"]),
     ];
     for (path, body, pointers) in cases {
         let reply = bench.post(path, &body).await;

@@ -114,6 +114,41 @@ impl Bench {
         self.send(TestRequest::patch().uri(path).insert_header(("x-api-key", KEY)).set_json(body)).await
     }
 
+    pub(crate) async fn post_with(&self, path: &str, body: &Value, header: (&'static str, &'static str)) -> Reply {
+        self.send(TestRequest::post().uri(path).insert_header(("x-api-key", KEY)).insert_header(header).set_json(body))
+            .await
+    }
+
+    /// A call without a body.
+    pub(crate) async fn call(&self, method: &str, path: &str) -> Reply {
+        let method = method.to_uppercase().parse().unwrap();
+        self.send(TestRequest::default().method(method).uri(path).insert_header(("x-api-key", KEY))).await
+    }
+
+    /// Registers an endpoint at this path of the receiver; returns the webhook's own path.
+    pub(crate) async fn custom(&self, path: &str, mut body: Value) -> String {
+        body["webhook_type"] = "custom".into();
+        body["url"] = self.receiver.url(path).into();
+        let created = self.post("/webhooks", &body).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
+        format!("/webhooks/{}", created.json()["id"].as_str().unwrap())
+    }
+
+    /// Has the engine look after everything by itself from now on.
+    pub(crate) fn start(&mut self) {
+        self.engine.start();
+    }
+
+    /// Delivers what is due.
+    pub(crate) async fn idle(&self) {
+        self.engine.run_until_idle().await.unwrap();
+    }
+
+    /// Waits until what has arrived is written down.
+    pub(crate) async fn recorded(&self) {
+        while self.get("/deliveries?limit=200").await.text.contains("\"state\":\"sending\"") {}
+    }
+
     /// A body that need not be JSON.
     pub(crate) async fn post_text(&self, path: &str, body: &str) -> Reply {
         let request = TestRequest::post().uri(path).insert_header(("x-api-key", KEY));

@@ -3,6 +3,9 @@
 
 mod bad_input;
 mod bench;
+mod deliveries;
 mod documentation;
+mod events;
 mod knowledge;
+mod operating;
 mod webhooks;

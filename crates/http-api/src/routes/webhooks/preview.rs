@@ -1,30 +1,19 @@
 //! POST /webhooks/{id}/preview
 
 use actix_web::{HttpResponse, web};
-use kos_model::{Event, EventId, EventType, Payload, Violation, WebhookId};
+use kos_model::{Event, EventId, WebhookId};
+use kos_repository::NewEvent;
 use kos_webhooks::Message;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{no_such, stored_target};
 use crate::body::Body;
 use crate::path::Id;
 use crate::problem::Result;
+use crate::routes::events::{CreateEvent, check};
 use crate::state::State;
-
-/// An event that has not happened.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PreviewEvent {
-    /// What would happen.
-    #[schema(example = "task_completed")]
-    event_type: String,
-    /// The details.
-    #[schema(value_type = Option<Object>)]
-    payload: Option<Box<RawValue>>,
-}
 
 /// What would be sent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,7 +27,7 @@ pub(crate) struct Preview {
 
 /// Shows what would be sent to a webhook, and sends nothing.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/preview", tag = "webhooks", request_body = PreviewEvent,
+    post, path = "/webhooks/{id}/preview", tag = "webhooks", request_body = CreateEvent,
     params(("id" = String, Path, format = Uuid)),
     responses(
         (status = 200, description = "What would be sent", body = Preview),
@@ -49,9 +38,10 @@ pub(crate) struct Preview {
 pub(crate) async fn handler(
     state: web::Data<State>,
     id: Id<WebhookId>,
-    body: Body<PreviewEvent>,
+    body: Body<CreateEvent>,
 ) -> Result<HttpResponse> {
-    let event = check(body.0, &state)?;
+    let NewEvent { event_type, payload, about: _ } = check(body.0)?;
+    let event = Event { id: EventId::generate(), event_type, created_at: (state.now)(), payload };
     let (repository, id) = (state.repository.clone(), id.0);
     let (record, target) = state
         .run(async move {
@@ -63,12 +53,4 @@ pub(crate) async fn handler(
     let message = Message { event: &event, locale: record.locale, id: &name, sent_at: event.created_at };
     let hears = kos_model::event::subscribed(&record.events, &event.event_type);
     Ok(HttpResponse::Ok().json(Preview { hears, body: state.engine.sender().preview(&target, &message) }))
-}
-
-fn check(body: PreviewEvent, state: &State) -> Result<Event> {
-    let event_type: EventType = body.event_type.parse().map_err(|error: kos_model::event::InvalidEventType| {
-        Violation::new("/event_type", "invalid_event", error.to_string())
-    })?;
-    let payload = body.payload.map(|raw| Payload::parse("/payload", raw.get())).transpose()?.unwrap_or_default();
-    Ok(Event { id: EventId::generate(), event_type, created_at: (state.now)(), payload })
 }
