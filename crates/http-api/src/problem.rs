@@ -272,24 +272,20 @@ impl ResponseError for ApiError {
 
 impl From<kos_repository::Error> for ApiError {
     fn from(error: kos_repository::Error) -> Self {
-        if matches!(error, kos_repository::Error::Stale) {
-            Self::PreconditionFailed
-        } else if matches!(error, kos_repository::Error::Busy) {
-            Self::Busy
-        } else if error.is_unavailable() {
-            Self::Unavailable(Arc::new(error))
-        } else {
-            Self::Internal(Arc::new(error))
-        }
+        Arc::new(error).into()
     }
 }
 
 impl From<Arc<kos_repository::Error>> for ApiError {
     fn from(error: Arc<kos_repository::Error>) -> Self {
-        match *error {
-            kos_repository::Error::Busy => Self::Busy,
-            _ if error.is_unavailable() => Self::Unavailable(error),
-            _ => Self::Internal(error),
+        if matches!(*error, kos_repository::Error::Stale) {
+            Self::PreconditionFailed
+        } else if matches!(*error, kos_repository::Error::Busy) {
+            Self::Busy
+        } else if error.is_unavailable() {
+            Self::Unavailable(error)
+        } else {
+            Self::Internal(error)
         }
     }
 }

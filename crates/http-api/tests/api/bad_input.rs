@@ -69,10 +69,24 @@ async fn what_is_asked_of_a_webhook_is_judged_as_strictly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
     let bench = Bench::new().await;
+    for (path, body, pointers) in faulty_knowledge().into_iter().chain(faulty_webhooks()) {
+        let reply = bench.post(path, &body).await;
+        let what = format!("{path} {}", body.to_string().chars().take(120).collect::<String>());
+        assert_problem(&reply, 422, &what);
+        assert_eq!(reply.pointers(), pointers, "{what}");
+        assert!(!reply.text.contains("0:x"), "secrets are not echoed: {}", reply.text);
+    }
+    assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+/// Where it is sent, what, and the fields that are at fault.
+type Fault = (&'static str, Value, &'static [&'static str]);
+
+fn faulty_knowledge() -> Vec<Fault> {
     let long = "x".repeat(200_001);
     let long_name = "x".repeat(65);
-    let slack = "https://hooks.slack.com/services/T0/B0/abc";
-    let cases: Vec<(&str, Value, &[&str])> = vec![
+    vec![
         ("/knowledge", json!({}), &["/content"]),
         ("/knowledge", json!({"content": ""}), &["/content"]),
         ("/knowledge", json!({"content": " \n\t"}), &["/content"]),
@@ -100,6 +114,12 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
         ("/events", json!({"event_type": "x", "payload": []}), &["/payload"]),
         ("/events", json!({"event_type": "x", "payload": {"a": {"b": "\u{0}"}}}), &["/payload/a/b"]),
         ("/events", json!({"event_type": "x", "payload": {"a": "x".repeat(300_000)}}), &["/payload"]),
+    ]
+}
+
+fn faulty_webhooks() -> Vec<Fault> {
+    let slack = "https://hooks.slack.com/services/T0/B0/abc";
+    vec![
         ("/webhooks", json!({"webhook_type": "fax", "url": slack}), &["/webhook_type"]),
         ("/webhooks", json!({"url": slack}), &["/webhook_type"]),
         ("/webhooks", json!({"webhook_type": "slack"}), &["/url"]),
@@ -131,16 +151,7 @@ async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
         ),
         ("/webhooks", custom(json!({"policy": {"retry_schedule": vec![60; 50]}})), &["/policy/retry_schedule"]),
         ("/webhooks", custom(json!({"policy": {"colour": 1}})), &["/policy/colour"]),
-    ];
-    for (path, body, pointers) in cases {
-        let reply = bench.post(path, &body).await;
-        let what = format!("{path} {}", body.to_string().chars().take(120).collect::<String>());
-        assert_problem(&reply, 422, &what);
-        assert_eq!(reply.pointers(), pointers, "{what}");
-        assert!(!reply.text.contains("0:x"), "secrets are not echoed: {}", reply.text);
-    }
-    assert_eq!(bench.stored().await, 0);
-    bench.finish().await;
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
