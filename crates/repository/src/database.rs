@@ -6,13 +6,15 @@ use std::time::Duration;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::{Bool, Text};
-use diesel::{ConnectionError, ConnectionResult, sql_query};
+use diesel::{ConnectionError, ConnectionResult, QueryResult, sql_query};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
+};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use secrecy::SecretString;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
@@ -98,9 +100,17 @@ impl Repository {
 fn pool(url: &str, connections: u32, session: &'static str) -> Pool<AsyncPgConnection> {
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |url| pooled(url, session).boxed());
-    config.recycling_method = RecyclingMethod::Fast;
+    config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|used| ready(alive(used)).boxed()));
     let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
     Pool::builder().max_size(connections).connection_timeout(POOL_WAIT).build_unchecked(manager)
+}
+
+/// Lets go of a connection that Postgres has closed while nobody used it, at the price of a look at a flag.
+fn alive(used: &mut AsyncPgConnection) -> QueryResult<()> {
+    if used.is_broken() {
+        return Err(diesel::result::Error::BrokenTransactionManager);
+    }
+    Ok(())
 }
 
 /// Brings the database at `url` to the newest migration; returns the names of those applied.
