@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo test chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -30,6 +30,10 @@ else
 	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --no-fail-fast --lib --bins --tests
 endif
 	$(CARGO) test --locked --workspace --doc
+
+chaos: postgres compiler build ## Faults again and again under load; takes minutes and prints what it counted
+	$(CARGO) build --locked --workspace --all-targets
+	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test system chaos -- --ignored --test-threads 1 --nocapture
 
 build: ## Build what the tests start
 	$(CARGO) build --locked --bins

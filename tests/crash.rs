@@ -4,72 +4,86 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-use kos_test_support::{Receiver, TestDb};
+use kos_test_support::TestDb;
+use tokio::task::block_in_place;
 
-use crate::load::{Account, Load};
+use crate::load::{Listeners, Load};
 use crate::world::World;
 
+/// On their way when a server dies: what each webhook has a place for, and the outcomes that wait to be
+/// written.
+pub(crate) const IN_FLIGHT: usize = 10 + 10 + 1 + 256;
+
 /// A number below `bound` that is another one each time.
-fn any_below(bound: u32) -> u32 {
+pub(crate) fn any_below(bound: u32) -> u32 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_micros() % bound
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_before_a_kill_arrives_after_it() {
-    const KILLS: usize = 5;
-    /// On their way when the server dies: one webhook's share, and the outcomes that wait to be written.
-    const IN_FLIGHT: usize = 10 + 256;
+    kill_again_and_again(5).await;
+}
+
+/// Kills the server in the middle of its work, so many times, and accounts for everything.
+pub(crate) async fn kill_again_and_again(kills: usize) {
     let world = World::new();
-    let mut receiver = Receiver::start().await;
+    let mut listeners = None;
     let numbers = Arc::new(AtomicU64::new(0));
     let mut accepted = Vec::new();
-    for kill in 0..KILLS {
+    for _ in 0..kills {
         let server = world.serve();
-        if kill == 0 {
-            world.register(&receiver.url("/hook")).await;
+        if listeners.is_none() {
+            listeners = Some(Listeners::register(&world).await);
         }
-        let mut load = Load::start(&world.client(), &numbers);
+        let mut load = Load::start(&[world.client()], &numbers);
         for _ in 0..=any_below(300) {
             accepted.push(load.next().await);
         }
         server.kill();
-        accepted.extend(load.stop().await);
+        accepted.extend(load.stop().await.0);
     }
     let server = world.serve();
-    let mut account = Account::default();
-    account.until(&mut receiver, &accepted).await;
-    world.settled().await;
-    account.rest(&mut receiver);
+    let mut listeners = listeners.unwrap();
+    listeners.account(&world, &accepted).await;
     assert!(server.terminate().0.success());
-    assert!(account.repeats() <= KILLS * IN_FLIGHT, "{} of {} were repeated", account.repeats(), accepted.len());
+    let (repeats, messages) = (listeners.repeats(), listeners.messages());
+    println!("{kills} kills: {} events accepted, {messages} messages, {repeats} of them repeated", accepted.len());
+    assert!(repeats <= kills * IN_FLIGHT, "{repeats} of {messages} were repeated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_share_the_work_and_stopping_one_neither_loses_nor_repeats() {
+    roll_two_servers(2).await;
+}
+
+/// Two servers on one database, stopped and started in turn under load, so many times.
+pub(crate) async fn roll_two_servers(rolls: usize) {
     let db = TestDb::new().await;
-    let mut receiver = Receiver::start().await;
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let shared = || World::new().with("DATABASE_URL", db.url()).with("ENCRYPTION_KEYS", key);
-    let (one, other) = (shared(), shared());
-    let (first, second) = (one.serve(), other.serve());
-    one.register(&receiver.url("/hook")).await;
-    let numbers = Arc::new(AtomicU64::new(0));
-    let mut loads = [Load::start(&one.client(), &numbers), Load::start(&other.client(), &numbers)];
+    let worlds = [shared(), shared()];
+    let mut servers = worlds.each_ref().map(|world| Some(world.serve()));
+    let mut listeners = Listeners::register(&worlds[0]).await;
+    let mut load = Load::start(&worlds.each_ref().map(World::client), &Arc::new(AtomicU64::new(0)));
     let mut accepted = Vec::new();
-    for load in &mut loads {
-        for _ in 0..200 {
+    for roll in 0..rolls {
+        for _ in 0..=any_below(300) {
             accepted.push(load.next().await);
         }
+        let (world, server) = (&worlds[roll % 2], &mut servers[roll % 2]);
+        block_in_place(|| {
+            let (status, log) = server.take().unwrap().terminate();
+            assert!(status.success(), "{log}");
+            *server = Some(world.serve());
+        });
     }
-    let (status, log) = first.terminate();
-    assert!(status.success(), "{log}");
-    for load in loads {
-        accepted.extend(load.stop().await);
-    }
-    let mut account = Account::default();
-    account.until(&mut receiver, &accepted).await;
-    other.settled().await;
-    account.rest(&mut receiver);
-    assert_eq!(account.repeats(), 0);
-    assert!(second.terminate().0.success());
+    accepted.extend(load.stop().await.0);
+    listeners.account(&worlds[0], &accepted).await;
+    println!(
+        "{rolls} rolls: {} events accepted, {} messages, {} repeated",
+        accepted.len(),
+        listeners.messages(),
+        listeners.repeats()
+    );
+    assert_eq!(listeners.repeats(), 0);
 }

@@ -93,6 +93,12 @@ impl Client {
         self.call(self.http.post(format!("{}{path}", self.address)).json(body)).await
     }
 
+    /// What is no JSON.
+    pub(crate) async fn get_text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.address)).header("X-API-Key", &self.key);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
     async fn call(&self, request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Value)> {
         let response = request.header("X-API-Key", &self.key).send().await?;
         Ok((response.status().as_u16(), response.json().await?))

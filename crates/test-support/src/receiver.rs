@@ -52,7 +52,7 @@ pub struct Answer {
     pub status: u16,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
-    /// The body.
+    /// The body; `{path}` in it stands for what was asked for.
     pub body: String,
 }
 
@@ -169,11 +169,12 @@ async fn handle(
         let mut script = script.lock().unwrap();
         script.next.pop_front().unwrap_or_else(|| script.then.clone())
     };
+    let text = answer.body.replace("{path}", &head.uri.to_string());
     let _ = sender.send(Received { path: head.uri.to_string(), headers: head.headers, body });
     let _ = held.wait_for(|held| !held).await;
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::from(answer.body)).unwrap())
+    Ok(response.body(Full::from(text)).unwrap())
 }

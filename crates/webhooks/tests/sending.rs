@@ -292,6 +292,21 @@ mod sending {
     }
 
     #[tokio::test]
+    async fn no_known_trick_makes_a_connection_even_where_every_name_leads_inside() {
+        let resolver = Resolver::new(|_| async { Ok(vec!["127.0.0.1".parse().unwrap()]) });
+        let policy = EgressPolicy { resolver, ..EgressPolicy::default() };
+        let sender = Sender::new(Platforms::default(), policy, hasty()).unwrap();
+        let tricks = include_str!("../src/egress/forbidden.txt").lines();
+        for url in tricks.chain(["https://example.com/", "https://localhost/", "https://metadata.google.internal/"]) {
+            let draft = TargetDraft { url: Some(url.to_owned()), ..TargetDraft::default() };
+            let Ok(target) = draft.check(WebhookType::Custom, &Platforms::default()) else { continue };
+            let attempt = send(&sender, &target).await;
+            let error = attempt.error.unwrap_or_default();
+            assert!(attempt.status.is_none() && error.starts_with("destination_blocked: "), "{url}: {error}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_name_that_leads_elsewhere_the_next_time_is_not_followed_there() {
         let server = Server::start(vec![answer(200, "", "ok"), answer(200, "", "ok"), answer(200, "", "ok")]).await;
         let turn = Arc::new(AtomicUsize::new(0));
