@@ -20,25 +20,60 @@ CREATE TABLE domains (
     id uuid NOT NULL DEFAULT uuid_v7(),
     name text NOT NULL,
     description text NOT NULL DEFAULT '',
+    -- After how many days what we are sure of counts half; nothing for what does not age.
+    half_life_days double precision,
+    version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT domains_pkey PRIMARY KEY (id),
-    CONSTRAINT domains_name_key UNIQUE (name)
+    CONSTRAINT domains_name_key UNIQUE (name),
+    CONSTRAINT domains_half_life_days_check CHECK (half_life_days > 0)
 );
+
+-- The words of a text as the search knows them. The `russian` configuration stems Cyrillic by Russian rules
+-- and Latin words by English ones. A slash parts words, or else "async/await" would be a file's name that
+-- neither "async" nor "await" finds. Postgres takes up to 1 MiB of words: of a text with more, the start
+-- is found.
+CREATE FUNCTION knowledge_words(title text, content text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    words text := translate(concat_ws(E'\n', title, content), '/\', '  ');
+    length integer := length(words);
+BEGIN
+    LOOP
+        BEGIN
+            RETURN to_tsvector('pg_catalog.russian', left(words, length));
+        EXCEPTION WHEN program_limit_exceeded THEN
+            length := length / 2;
+        END;
+    END LOOP;
+END
+$$;
 
 CREATE TABLE knowledge (
     id uuid NOT NULL DEFAULT uuid_v7(),
     domain_id uuid,
+    title text,
     content text NOT NULL,
     confidence_score double precision NOT NULL DEFAULT 1,
     is_verified boolean NOT NULL DEFAULT false,
     source_ref text,
+    tags text[] NOT NULL DEFAULT '{}',
+    lang text NOT NULL DEFAULT 'und',
     metadata jsonb NOT NULL DEFAULT '{}',
     content_hash bytea NOT NULL,
+    -- Alike texts differ in few bits of this.
+    simhash bigint NOT NULL DEFAULT 0,
+    -- What interactions said of it, each from -1 to 1.
+    feedback_sum double precision NOT NULL DEFAULT 0,
+    feedback_count integer NOT NULL DEFAULT 0,
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    -- The `russian` configuration stems Cyrillic by Russian rules and Latin words by English ones.
-    search tsvector NOT NULL GENERATED ALWAYS AS (to_tsvector('russian', content)) STORED,
+    -- Since when it ages: when somebody last stood by it.
+    confirmed_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz,
+    search tsvector NOT NULL GENERATED ALWAYS AS (knowledge_words(title, content)) STORED,
     CONSTRAINT knowledge_pkey PRIMARY KEY (id),
     CONSTRAINT knowledge_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES domains (id),
     CONSTRAINT knowledge_confidence_score_check CHECK (confidence_score BETWEEN 0 AND 1)
@@ -46,6 +81,7 @@ CREATE TABLE knowledge (
 CREATE INDEX knowledge_search_idx ON knowledge USING gin (search);
 CREATE INDEX knowledge_domain_id_idx ON knowledge (domain_id);
 CREATE INDEX knowledge_created_at_idx ON knowledge (created_at);
+CREATE INDEX knowledge_tags_idx ON knowledge USING gin (tags);
 CREATE INDEX knowledge_content_hash_idx ON knowledge (content_hash);
 
 -- What a query asks for, as Postgres understands it: any of the words, all phrases, none of the excluded words.
@@ -55,12 +91,12 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (
     WITH parts AS (
         SELECT string_agg('(' || q::text || ')', ' | ') AS part
-        FROM unnest(any_words) AS word, plainto_tsquery('russian', word) AS q WHERE numnode(q) > 0
+        FROM unnest(any_words) AS word, plainto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q WHERE numnode(q) > 0
         UNION ALL
-        SELECT '(' || q::text || ')' FROM unnest(phrases) AS phrase, phraseto_tsquery('russian', phrase) AS q
+        SELECT '(' || q::text || ')' FROM unnest(phrases) AS phrase, phraseto_tsquery('pg_catalog.russian', translate(phrase, '/\', '  ')) AS q
         WHERE numnode(q) > 0
     ), excluded AS (
-        SELECT '!(' || q::text || ')' AS part FROM unnest(without) AS word, phraseto_tsquery('russian', word) AS q
+        SELECT '!(' || q::text || ')' AS part FROM unnest(without) AS word, phraseto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q
         WHERE numnode(q) > 0 AND EXISTS (SELECT 1 FROM parts WHERE part IS NOT NULL)
     )
     SELECT coalesce(string_agg('(' || part || ')', ' & '), '')::tsquery

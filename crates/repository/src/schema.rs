@@ -5,7 +5,10 @@ diesel::table! {
         id -> Uuid,
         name -> Text,
         description -> Text,
+        half_life_days -> Nullable<Double>,
+        version -> Integer,
         created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -14,15 +17,23 @@ diesel::table! {
     knowledge (id) {
         id -> Uuid,
         domain_id -> Nullable<Uuid>,
+        title -> Nullable<Text>,
         content -> Text,
         confidence_score -> Double,
         is_verified -> Bool,
         source_ref -> Nullable<Text>,
+        tags -> Array<Text>,
+        lang -> Text,
         metadata -> Jsonb,
         content_hash -> Bytea,
+        simhash -> BigInt,
+        feedback_sum -> Double,
+        feedback_count -> Integer,
         version -> Integer,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        confirmed_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
     }
 }
 

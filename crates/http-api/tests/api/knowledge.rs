@@ -59,3 +59,32 @@ async fn the_service_says_how_it_is_without_a_key() {
     assert_eq!(head.status, StatusCode::OK);
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_on_both_sides_of_a_slash_are_found() {
+    let bench = Bench::new().await;
+    let stored = bench.post("/knowledge", &json!({"content": "Python async/await и чтение/запись"})).await.json();
+    for word in ["async", "await", "async/await", "запись", "\"чтение/запись\""] {
+        let found = bench.post("/search", &json!({"query": word})).await.json();
+        assert_eq!(found["results"][0]["id"], stored["id"], "{word}");
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_more_words_than_postgres_keeps_is_stored_whole_and_found_by_its_start() {
+    let bench = Bench::new().await;
+    // Letters of four bytes in words that are kept whole and in their parts.
+    let letter = |number: u32| char::from_u32(0x1_0428 + number % 40).unwrap();
+    let mut content = "beginning".to_owned();
+    for number in 0..13_000_u32 {
+        let word: String = [number, number / 40, number / 1_600, 7, 9, 3].map(letter).iter().collect();
+        content.push_str(&format!(" {word}-{word}"));
+    }
+    let created = bench.post("/knowledge", &json!({"content": content})).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
+    assert_eq!(created.json()["content"].as_str(), Some(content.as_str()));
+    let found = bench.post("/search", &json!({"query": "beginning"})).await.json();
+    assert_eq!(found["results"][0]["id"], created.json()["id"]);
+    bench.finish().await;
+}

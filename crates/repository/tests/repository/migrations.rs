@@ -82,6 +82,7 @@ async fn the_compiled_schema_is_what_the_migrations_make() {
         let kind = match udt {
             "uuid" => "Uuid",
             "text" => "Text",
+            "_text" => "Array<Text>",
             "bool" => "Bool",
             "int4" => "Integer",
             "int8" => "BigInt",
