@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench test chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -21,6 +21,10 @@ run: $(if $(DATABASE_URL),,postgres) compiler ## Start the service, with all it 
 demo: postgres compiler ## Show the service at work on real texts
 	$(RELEASE) --bins --example demo
 	$(TARGET)/release/examples/demo
+
+bench: postgres compiler ## Measure the service on this machine; takes minutes and prints a table
+	$(RELEASE) --bins --example bench
+	$(TARGET)/release/examples/bench
 
 test: postgres compiler build ## Run all tests
 	$(CARGO) build --locked --workspace --all-targets

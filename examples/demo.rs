@@ -37,7 +37,7 @@ const PLATFORMS: usize = 4;
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let inbox = Inbox::open(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(inbox::accept)).await?;
-    let service = Service::start(&inbox.url()).await?;
+    let service = Service::start(&inbox.url(), "warn").await?;
     // However it goes, the service is told to stop, and its Postgres with it.
     let shown = tokio::select! {
         shown = show(&options, inbox, &service) => shown,
@@ -64,7 +64,7 @@ async fn show(options: &Options, inbox: Inbox, service: &Service) -> anyhow::Res
     let fed = since.elapsed();
     accepted.send_replace(Some(posted.len()));
     let arrivals = watching.await?;
-    service.settle().await?;
+    service.settle(0).await?;
     report(service, &posted, fed, &arrivals).await
 }
 

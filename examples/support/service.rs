@@ -1,4 +1,4 @@
-//! An `api-server` process of the demo's own, on a database that goes with it.
+//! An `api-server` process of an example's own, on a database that goes with it.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -10,12 +10,17 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use url::Url;
 
-const KEY: &str = "the-demo-and-nobody-else";
+use crate::usage::Watched;
+
+/// The key of the service.
+pub const KEY: &str = "the-examples-and-nobody-else";
 
 /// The running service; stop it with [`Service::stop`].
 pub struct Service {
     /// Its address.
     pub address: String,
+    /// The port in that address.
+    pub port: u16,
     client: Client,
     process: Child,
     data: tempfile::TempDir,
@@ -29,13 +34,14 @@ pub struct Client {
 }
 
 impl Service {
-    /// Starts the service with every platform's address turned to `platforms`.
+    /// Starts the service with every platform's address turned to `platforms`; it says what is of this level
+    /// (`warn`, `error`) or worse.
     ///
     /// # Errors
     /// It is not built, or does not start.
-    pub async fn start(platforms: &Url) -> anyhow::Result<Self> {
+    pub async fn start(platforms: &Url, log: &str) -> anyhow::Result<Self> {
         let program = program()?;
-        let data = tempfile::Builder::new().prefix("knowledge-os-demo-").tempdir()?;
+        let data = tempfile::Builder::new().prefix("knowledge-os-example-").tempdir()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("http://127.0.0.1:{port}");
         let process = Command::new(&program)
@@ -46,14 +52,14 @@ impl Service {
             .env("SLACK_API_URL", platforms.as_str())
             .env("DISCORD_API_URL", platforms.as_str())
             .env("TELEGRAM_API_URL", platforms.as_str())
-            .env("LOG", "warn")
+            .env("LOG", log)
             .env_remove("DATABASE_URL")
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let client = Client { http: http()?, address: address.clone() };
-        let mut service = Self { address, client, process, data };
+        let mut service = Self { address, port, client, process, data };
         service.until_ready().await?;
         Ok(service)
     }
@@ -68,6 +74,15 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+
+    /// Its process, and that of its Postgres.
+    ///
+    /// # Errors
+    /// One of them does not run.
+    pub fn watched(&self) -> anyhow::Result<(Watched, Watched)> {
+        let own = self.process.id().context("api-server has ended")?;
+        Ok((Watched::new(own), Watched::postgres(self.data.path())?))
     }
 
     /// Speaks to the service from another task.
@@ -92,13 +107,13 @@ impl Service {
         self.client.call(Method::GET, path, None).await
     }
 
-    /// Waits until the last outcome is written down, 30 s at the most.
+    /// Waits until no more than so many deliveries have no outcome yet, 30 s at the most.
     ///
     /// # Errors
     /// The service refuses.
-    pub async fn settle(&self) -> anyhow::Result<()> {
+    pub async fn settle(&self, at_most: u64) -> anyhow::Result<()> {
         let since = Instant::now();
-        let waiting = |stats: &Value| stats.pointer("/deliveries/waiting").is_some_and(|waiting| waiting != 0);
+        let waiting = |stats: &Value| stats.pointer("/deliveries/waiting").and_then(Value::as_u64) > Some(at_most);
         while waiting(&self.get("/stats").await?) && since.elapsed() < Duration::from_secs(30) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -115,7 +130,7 @@ impl Service {
             Command::new("kill").arg(id.to_string()).stderr(Stdio::null()).status().await?;
         }
         self.process.wait().await?;
-        self.data.close().context("the demo's data could not be removed")
+        self.data.close().context("the service's data could not be removed")
     }
 }
 
@@ -150,7 +165,7 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Reqwest wants a TLS provider named, although the demo speaks plain HTTP to loopback alone.
+/// Reqwest wants a TLS provider named, although the examples speak plain HTTP to loopback alone.
 fn http() -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().build()?)
