@@ -1,4 +1,3 @@
-DROP FUNCTION knowledge_query(text[], text[], text[]);
 DROP TABLE knowledge;
 DROP FUNCTION knowledge_words(text, text);
 DROP TABLE domains;

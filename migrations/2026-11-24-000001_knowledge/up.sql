@@ -83,22 +83,3 @@ CREATE INDEX knowledge_domain_id_idx ON knowledge (domain_id);
 CREATE INDEX knowledge_created_at_idx ON knowledge (created_at);
 CREATE INDEX knowledge_tags_idx ON knowledge USING gin (tags);
 CREATE INDEX knowledge_content_hash_idx ON knowledge (content_hash);
-
--- What a query asks for, as Postgres understands it: any of the words, all phrases, none of the excluded words.
--- Stop words vanish; a query of nothing else is the empty tsquery, which matches nothing.
-CREATE FUNCTION knowledge_query(any_words text[], phrases text[], without text[]) RETURNS tsquery
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN (
-    WITH parts AS (
-        SELECT string_agg('(' || q::text || ')', ' | ') AS part
-        FROM unnest(any_words) AS word, plainto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q WHERE numnode(q) > 0
-        UNION ALL
-        SELECT '(' || q::text || ')' FROM unnest(phrases) AS phrase, phraseto_tsquery('pg_catalog.russian', translate(phrase, '/\', '  ')) AS q
-        WHERE numnode(q) > 0
-    ), excluded AS (
-        SELECT '!(' || q::text || ')' AS part FROM unnest(without) AS word, phraseto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q
-        WHERE numnode(q) > 0 AND EXISTS (SELECT 1 FROM parts WHERE part IS NOT NULL)
-    )
-    SELECT coalesce(string_agg('(' || part || ')', ' & '), '')::tsquery
-    FROM (SELECT part FROM parts UNION ALL SELECT part FROM excluded) AS every WHERE part IS NOT NULL
-);

@@ -54,6 +54,8 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
     let sender = sender(&settings.webhooks)?;
     let mut engine = Engine::new(repository.clone(), sender, engine_settings(&settings.server), surroundings()).await?;
     engine.start();
+    let searching = repository.clone();
+    tokio::spawn(async move { searching.search_upkeep().await });
     let state = State {
         repository,
         pulse: Arc::new(Pulse::feel(database.url().expose_secret())),

@@ -42,6 +42,8 @@ pub enum ApiError {
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// There is more to do than there are hands.
     Busy,
+    /// A search took longer than it may.
+    SearchTooLong,
     /// The body did not arrive in time.
     TooSlow,
     /// A fault of ours.
@@ -101,7 +103,7 @@ impl ApiError {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Unavailable(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status, _) => *status,
@@ -124,6 +126,7 @@ impl ApiError {
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::Busy => "busy",
+            Self::SearchTooLong => "search_too_long",
             Self::TooSlow => "too_slow",
             Self::Internal(_) => "internal",
         }
@@ -142,6 +145,7 @@ impl ApiError {
             Self::Conflict(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Busy => "The service is too busy",
+            Self::SearchTooLong => "The search took too long",
             Self::TooSlow => "The body did not arrive in time",
             Self::Internal(_) => "The service failed",
             Self::Other(status, _) => status.canonical_reason().unwrap_or("The request failed"),
@@ -163,6 +167,9 @@ impl ApiError {
                 "try again in a moment; a write that was under way may have been stored all the same".to_owned()
             }
             Self::Busy => "nothing was done: try again in a moment, with fewer requests at once".to_owned(),
+            Self::SearchTooLong => {
+                "it was given up after 2 s: ask with rarer words, or narrow it by domain, tags or time".to_owned()
+            }
             Self::TooSlow => {
                 format!("nothing was done: send the whole body within {} s", crate::body::DEADLINE.as_secs())
             }
@@ -183,6 +190,7 @@ impl ApiError {
             | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Busy
+            | Self::SearchTooLong
             | Self::TooSlow
             | Self::Internal(_)
             | Self::Other(..) => &[],
@@ -208,7 +216,7 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"knowledge-os\""));
             }
-            Self::Unavailable(_) | Self::Busy => {
+            Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             // What is left of the body would be read as the next request.
@@ -247,6 +255,7 @@ impl ApiError {
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Busy
+            | Self::SearchTooLong
             | Self::TooSlow
             | Self::Other(..) => None,
         }
@@ -282,6 +291,8 @@ impl From<Arc<kos_repository::Error>> for ApiError {
             Self::PreconditionFailed
         } else if matches!(*error, kos_repository::Error::Busy) {
             Self::Busy
+        } else if matches!(*error, kos_repository::Error::TookTooLong) {
+            Self::SearchTooLong
         } else if error.is_unavailable() {
             Self::Unavailable(error)
         } else {

@@ -1,6 +1,6 @@
 //! Connections: how they are made, pooled and migrated.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource};
@@ -22,6 +22,7 @@ use tokio_postgres::error::SqlState;
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
 use crate::seal::KeyRing;
+use crate::search::{Tally, Words};
 
 /// Every migration, in order.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -61,6 +62,8 @@ pub struct Repository {
     pub(crate) url: SecretString,
     pub(crate) keys: KeyRing,
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
+    pub(crate) words: Arc<RwLock<Arc<Words>>>,
+    pub(crate) searched: Arc<Mutex<Tally>>,
 }
 
 impl Repository {
@@ -78,6 +81,8 @@ impl Repository {
             url: url.into(),
             keys,
             directory: Arc::default(),
+            words: Arc::default(),
+            searched: Arc::default(),
         })
     }
 

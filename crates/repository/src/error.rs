@@ -45,6 +45,9 @@ pub enum Error {
     /// The address cannot be understood.
     #[error("the database's address must be like postgres://user:password@host:5432/database")]
     Url(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A search was given up.
+    #[error("the search took longer than it may")]
+    TookTooLong,
     /// Someone changed the row since it was read.
     #[error("the row was changed by someone else in the meantime")]
     Stale,
@@ -55,6 +58,12 @@ impl Error {
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Busy)
+    }
+
+    /// A search has a time of its own, and its end is no sign of trouble.
+    pub(crate) fn of_search(self) -> Self {
+        let is_late = |cause: &(dyn std::error::Error + Send + Sync)| cause.to_string().contains("statement timeout");
+        if matches!(&self, Self::Unavailable(cause) if is_late(&**cause)) { Self::TookTooLong } else { self }
     }
 }
 

@@ -218,6 +218,43 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    search_words (word) {
+        word -> Text,
+        texts -> Integer,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// One row.
+    search_corpus (revision) {
+        revision -> BigInt,
+        texts -> BigInt,
+        words -> BigInt,
+        counted_to -> Uuid,
+        is_whole -> Bool,
+        recounted_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    search_days (day) {
+        day -> Date,
+        searches -> BigInt,
+        without_result -> BigInt,
+        took_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    search_gaps (query) {
+        query -> Text,
+        times -> BigInt,
+        last_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(knowledge -> domains (domain_id));
 diesel::joinable!(webhook_logs -> events (event_id));
 diesel::allow_tables_to_appear_in_same_query!(domains, knowledge);

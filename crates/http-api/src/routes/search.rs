@@ -1,85 +1,117 @@
 //! POST /search
 
+mod view;
+
 use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
-use kos_model::{KnowledgeId, Violation, Violations};
-use kos_repository::{KnowledgeSearch, SearchHit};
+use chrono::{DateTime, Utc};
+use kos_model::{Violation, Violations};
+use kos_repository::{Search, SearchFilter, SearchSort, Searched};
 use kos_search::Query;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::body::Body;
+use self::view::SearchResponse;
+use crate::body::{Body, storable};
 use crate::problem::Result;
 use crate::state::State;
 
 const DEFAULT_LIMIT: u32 = 10;
 const MAX_LIMIT: u32 = 100;
+/// Finds that can be paged through.
+const MAX_OFFSET: u32 = 1_000;
+const MAX_TAGS: usize = 50;
 
 /// What to look for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchRequest {
-    /// Words, `"phrases"` and `-exclusions`, up to 1,000 characters.
+    /// Words, `"phrases"`, `-exclusions`, `starts*`, `domain:name` and `tag:name`, up to 1,000 characters.
+    /// Any word is enough; texts with more of them, and rarer ones, come first.
     #[schema(example = "async await")]
     query: String,
     /// In the domain of this name only.
     domain: Option<String>,
-    /// At least so sure, 0 to 1.
+    /// With all of these tags.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// In this language only, as `ru` or `en`.
+    lang: Option<String>,
+    /// At least so sure, 0 to 1, as far as it still counts today.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: Option<f64>,
+    /// Added at this time or later.
+    created_since: Option<DateTime<Utc>>,
+    /// Added before this time.
+    created_until: Option<DateTime<Utc>>,
+    /// With these values in the metadata.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// The order; by relevance when not given.
+    sort: Option<Sort>,
+    /// `search` when not given; `suggest` while the query is still being typed: whatever its last word is,
+    /// it stands for all that begin so.
+    mode: Option<Mode>,
+    /// Whether to mend slips and the wrong keyboard layout, and to complete a last word that nothing
+    /// follows; yes when not given.
+    typo: Option<bool>,
+    /// Whether to count the finds by domain, language and tag.
+    #[serde(default)]
+    facets: bool,
+    /// Whether to tell how each score came about.
+    #[serde(default)]
+    explain: bool,
     /// At most so many, 1 to 100; 10 when not given.
     #[schema(minimum = 1, maximum = 100)]
     limit: Option<u32>,
+    /// `next_cursor` of the answer before; the rest of the request stays the same.
+    cursor: Option<String>,
 }
 
-/// What was found.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SearchResponse {
-    /// The best first.
-    results: Vec<SearchResult>,
-    /// How long it took, in milliseconds.
-    took_ms: u64,
+/// The order of the finds, each falling.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    Relevance,
+    CreatedAt,
+    UpdatedAt,
+    Confidence,
 }
 
-/// One find.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SearchResult {
-    /// The knowledge's id.
-    #[schema(value_type = String, format = Uuid)]
-    id: KnowledgeId,
-    /// The text itself.
-    content: String,
-    /// The domain's name.
-    domain: Option<String>,
-    /// How sure we are, 0 to 1.
-    confidence_score: f64,
-    /// How well it fits; comparable within one answer only.
-    score: f64,
-    /// The passage that fits, as HTML that is safe to put into a page: the words found are in `<mark>`.
-    highlight: String,
+/// What the search is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    Search,
+    Suggest,
 }
 
-/// Finds knowledge by its words, in Russian and English.
+/// Finds knowledge by its words, in Russian and English, the best first.
 #[utoipa::path(
     post, path = "/search", tag = "knowledge", request_body = SearchRequest,
     responses(
         (status = 200, body = SearchResponse),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It took longer than 2 s, or the database is not available", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, body: Body<SearchRequest>) -> Result<HttpResponse> {
     let started = Instant::now();
+    let (text, explain) = (body.0.query.clone(), body.0.explain);
     let search = check(body.0)?;
-    let repository = state.repository.clone();
-    let hits = state.run(async move { Ok(repository.knowledge_search(&search).await?) }).await?;
-    Ok(HttpResponse::Ok().json(SearchResponse {
-        results: hits.into_iter().map(SearchResult::from).collect(),
-        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }))
+    let (offset, repository) = (search.offset, state.repository.clone());
+    let found = state.run(async move { Ok(repository.search(&search).await?) }).await?;
+    let took = started.elapsed();
+    state.repository.search_note(&Searched { query: &text, finds: found.total, took });
+    metrics::histogram!("kos_search_seconds").record(took.as_secs_f64());
+    Ok(HttpResponse::Ok().json(SearchResponse::new(found, offset, explain, took)))
 }
 
-fn check(request: SearchRequest) -> std::result::Result<KnowledgeSearch, Violations> {
+fn check(request: SearchRequest) -> Result<Search> {
+    storable("/metadata", &request.metadata)?;
     let mut faults = Violations::new();
     let query = faults.take(Query::parse(&request.query)).unwrap_or_default();
     let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
@@ -91,50 +123,70 @@ fn check(request: SearchRequest) -> std::result::Result<KnowledgeSearch, Violati
     }
     let max = kos_model::knowledge::MAX_DOMAIN;
     let domain = request.domain.and_then(|name| faults.take(kos_model::knowledge::text("/domain", &name, max)));
+    let lang = request.lang.and_then(|name| faults.take(kos_model::knowledge::text("/lang", &name, max)));
+    let tags = tags(&request.tags, &mut faults);
+    let offset = request.cursor.and_then(|cursor| faults.take(offset(&cursor))).unwrap_or_default();
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(faults.into());
     }
-    let Query { any, phrases, without } = query;
-    Ok(KnowledgeSearch { any, phrases, without, domain, min_confidence: request.min_confidence, limit })
+    let typos = request.typo.unwrap_or(true);
+    Ok(Search {
+        query,
+        typos,
+        complete_last: request.mode == Some(Mode::Suggest) || typos && is_open(&request.query),
+        filter: SearchFilter {
+            domain,
+            tags,
+            lang,
+            min_confidence: request.min_confidence,
+            created_since: request.created_since,
+            created_until: request.created_until,
+            metadata: request.metadata,
+        },
+        sort: request.sort.map(SearchSort::from).unwrap_or_default(),
+        offset,
+        limit,
+        facets: request.facets,
+    })
 }
 
-impl From<SearchHit> for SearchResult {
-    fn from(hit: SearchHit) -> Self {
-        Self {
-            id: hit.id,
-            content: hit.content,
-            domain: hit.domain,
-            confidence_score: hit.confidence_score,
-            score: hit.score,
-            highlight: html(&hit.highlight),
+/// Whether nothing follows the last word, which may have been meant to be longer.
+fn is_open(query: &str) -> bool {
+    query.ends_with(char::is_alphanumeric)
+}
+
+fn tags(tags: &[String], faults: &mut Violations) -> Vec<String> {
+    if tags.len() > MAX_TAGS {
+        faults.push(Violation::new("/tags", "too_many", "at most 50 tags"));
+        return Vec::new();
+    }
+    let each = tags.iter().enumerate().filter_map(|(at, tag)| {
+        let tag = kos_model::knowledge::text(&format!("/tags/{at}"), tag, kos_model::knowledge::MAX_DOMAIN);
+        Some(faults.take(tag)?.to_lowercase())
+    });
+    each.collect()
+}
+
+/// A cursor is the number of finds that were seen: scores move with time, places hardly do.
+fn offset(cursor: &str) -> std::result::Result<u32, Violation> {
+    let seen = cursor.strip_prefix('o').and_then(|digits| digits.parse().ok());
+    let detail = "must be a `next_cursor` of this search";
+    seen.filter(|seen| (1..=MAX_OFFSET).contains(seen))
+        .ok_or_else(|| Violation::new("/cursor", "invalid_cursor", detail))
+}
+
+/// What leads past so many finds; none where the paging ends.
+fn cursor(seen: u32) -> Option<String> {
+    (seen <= MAX_OFFSET).then(|| format!("o{seen}"))
+}
+
+impl From<Sort> for SearchSort {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Relevance => Self::Relevance,
+            Sort::CreatedAt => Self::CreatedAt,
+            Sort::UpdatedAt => Self::UpdatedAt,
+            Sort::Confidence => Self::Confidence,
         }
-    }
-}
-
-/// Text with marks (U+0002, U+0003) as HTML: everything else is escaped first.
-fn html(marked: &str) -> String {
-    let mut html = String::with_capacity(marked.len() + 32);
-    for character in marked.chars() {
-        match character {
-            '\u{2}' => html.push_str("<mark>"),
-            '\u{3}' => html.push_str("</mark>"),
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-    }
-    html
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_highlight_carries_no_markup_but_our_own() {
-        assert_eq!(html("<b>\u{2}x\u{3}\"&'"), "&lt;b&gt;<mark>x</mark>&quot;&amp;&#39;");
     }
 }

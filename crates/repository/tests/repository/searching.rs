@@ -1,7 +1,10 @@
-//! Full text: what is found, and in what order.
+//! Search: what is found, in what order, and how words are understood.
+
+use std::time::Duration;
 
 use kos_model::knowledge::KnowledgeDraft;
-use kos_repository::{KnowledgeSearch, Repository};
+use kos_repository::{Found, Repository, Search, SearchFilter, SearchSort, Searched};
+use kos_search::Query;
 use kos_test_support::TestDb;
 
 use crate::builders::{free, repository};
@@ -16,13 +19,31 @@ async fn know(repository: &Repository, content: &str, domain: &str, confidence: 
     repository.knowledge_create(&draft.check().unwrap(), &free()).await.unwrap();
 }
 
-async fn found(repository: &Repository, search: KnowledgeSearch) -> Vec<String> {
-    let hits = repository.knowledge_search(&KnowledgeSearch { limit: 10, ..search }).await.unwrap();
-    hits.into_iter().map(|hit| hit.content).collect()
+fn search(query: &str) -> Search {
+    Search {
+        query: Query::parse(query).unwrap(),
+        typos: true,
+        complete_last: false,
+        filter: SearchFilter::default(),
+        sort: SearchSort::default(),
+        offset: 0,
+        limit: 10,
+        facets: false,
+    }
 }
 
-fn words(words: &[&str]) -> KnowledgeSearch {
-    KnowledgeSearch { any: words.iter().map(|word| (*word).to_owned()).collect(), ..KnowledgeSearch::default() }
+/// Counts every word that there is, as the server does in the background.
+async fn count(repository: &Repository) {
+    while repository.words_count(Duration::ZERO).await.unwrap() {}
+    repository.words_refresh().await.unwrap();
+}
+
+async fn answer(repository: &Repository, search: Search) -> Found {
+    repository.search(&search).await.unwrap()
+}
+
+async fn found(repository: &Repository, query: &str) -> Vec<String> {
+    answer(repository, search(query)).await.hits.into_iter().map(|hit| hit.content).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,10 +52,9 @@ async fn russian_and_english_words_are_found_in_their_other_forms() {
     let repository = repository(&db).await;
     know(&repository, "Лучшие практики асинхронного программирования", "python", 0.9).await;
     know(&repository, "Best practices of running databases", "sql", 0.5).await;
-    assert_eq!(found(&repository, words(&["практика"])).await.len(), 1);
-    assert_eq!(found(&repository, words(&["practice"])).await.len(), 1);
-    assert_eq!(found(&repository, words(&["nothing", "database"])).await.len(), 1, "any word is enough");
-    assert!(found(&repository, words(&["и", "the"])).await.is_empty(), "stop words ask for nothing");
+    assert_eq!(found(&repository, "практика").await.len(), 1);
+    assert_eq!(found(&repository, "practice").await.len(), 1);
+    assert_eq!(found(&repository, "nothing database").await.len(), 1, "any word is enough");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,16 +64,101 @@ async fn phrases_exclusions_and_filters_narrow_what_is_found() {
     know(&repository, "the event loop blocks", "python", 0.9).await;
     know(&repository, "loop over every event", "python", 0.9).await;
     know(&repository, "the event loop of a browser", "web", 0.2).await;
-    let phrase = KnowledgeSearch { phrases: vec!["event loop".to_owned()], ..KnowledgeSearch::default() };
-    assert_eq!(found(&repository, phrase.clone()).await.len(), 2);
-    let without = KnowledgeSearch { without: vec!["browser".to_owned()], ..phrase.clone() };
-    assert_eq!(found(&repository, without).await, ["the event loop blocks"]);
-    let domain = KnowledgeSearch { domain: Some("web".to_owned()), ..phrase.clone() };
-    assert_eq!(found(&repository, domain).await.len(), 1);
-    let sure = KnowledgeSearch { min_confidence: Some(0.5), ..phrase };
-    assert_eq!(found(&repository, sure).await.len(), 1);
-    let only_without = KnowledgeSearch { without: vec!["browser".to_owned()], ..KnowledgeSearch::default() };
-    assert!(found(&repository, only_without).await.is_empty());
+    assert_eq!(found(&repository, r#""event loop""#).await.len(), 2);
+    assert_eq!(found(&repository, r#""event loop" -browser"#).await, ["the event loop blocks"]);
+    assert_eq!(found(&repository, r#""event loop" domain:web"#).await.len(), 1);
+    assert_eq!(found(&repository, "loop domain:nobody").await.len(), 0);
+    assert_eq!(found(&repository, "-browser").await.len(), 0, "what is left out asks for nothing");
+    let filter = SearchFilter { min_confidence: Some(0.5), ..SearchFilter::default() };
+    assert_eq!(answer(&repository, Search { filter, ..search("event loop") }).await.hits.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rare_words_put_texts_in_front() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for number in 0..20 {
+        know(&repository, &format!("common words about a topic, number {number}"), "x", 1.0).await;
+    }
+    know(&repository, "a zebra among other common things", "x", 1.0).await;
+    count(&repository).await;
+    let hits = found(&repository, "common words about the zebra topic").await;
+    assert_eq!(hits[0], "a zebra among other common things");
+    assert_eq!(hits.len(), 10);
+    let second = answer(&repository, Search { offset: 10, ..search("common words about the zebra topic") }).await;
+    assert_eq!((second.hits.len(), second.total, second.is_exact), (10, 21, true));
+    assert!(second.hits.iter().all(|hit| !hits.contains(&hit.content)), "a page repeats nothing of the one before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slips_layouts_and_starts_are_understood_once_the_words_are_counted() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "Настройка поиска в базе знаний", "x", 1.0).await;
+    know(&repository, "Asynchronous programming in Python", "x", 1.0).await;
+    count(&repository).await;
+    for (query, start, corrected) in [
+        ("настойка", "Настройка", Some(("настойка", "настройка"))),
+        ("gjbcr", "Настройка", Some(("gjbcr", "поиск"))),
+        ("pyhton", "Asynchronous", Some(("pyhton", "python"))),
+        ("зэыгрщт python", "Asynchronous", None),
+        ("asynch*", "Asynchronous", None),
+    ] {
+        let answer = answer(&repository, search(query)).await;
+        assert!(answer.hits[0].content.starts_with(start), "{query}: {answer:?}");
+        if let Some((from, to)) = corrected {
+            assert_eq!(answer.plan.corrected, [(from.to_owned(), to.to_owned())]);
+        }
+    }
+    assert_eq!(answer(&repository, Search { complete_last: true, ..search("asyn") }).await.hits.len(), 1);
+    let exact = answer(&repository, Search { typos: false, ..search("настойка") }).await;
+    assert_eq!((exact.hits.len(), exact.plan.unknown), (0, vec!["настойка".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_newer_than_the_count_is_found_as_well() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "the first text", "x", 1.0).await;
+    count(&repository).await;
+    know(&repository, "a brand new gyroscope", "x", 1.0).await;
+    assert_eq!(found(&repository, "gyroscope").await, ["a brand new gyroscope"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_count_each_text_once() {
+    let db = TestDb::new().await;
+    let (one, two) = (repository(&db).await, repository(&db).await);
+    for number in 0..30 {
+        know(&one, &format!("counted number{number}"), "x", 1.0).await;
+    }
+    tokio::try_join!(one.words_count(Duration::ZERO), two.words_count(Duration::ZERO)).unwrap();
+    count(&two).await;
+    let texts = answer(&two, search("counted")).await.plan.terms[0].alternatives[0].texts;
+    assert_eq!(texts, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facets_count_what_was_found() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "red apples", "fruit", 1.0).await;
+    know(&repository, "green apples", "fruit", 1.0).await;
+    know(&repository, "apples of the earth", "roots", 1.0).await;
+    know(&repository, "pears", "fruit", 1.0).await;
+    let facets = answer(&repository, Search { facets: true, limit: 1, ..search("apple") }).await.facets;
+    let domains: Vec<_> =
+        facets.iter().filter(|facet| facet.kind == "domain").map(|facet| (&*facet.name, facet.count)).collect();
+    assert_eq!(domains, [("fruit", 2), ("roots", 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_say_nothing_are_looked_for_as_they_are() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "To be, or not to be", "x", 1.0).await;
+    assert_eq!(found(&repository, "to be").await.len(), 1);
+    assert!(found(&repository, "the").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,11 +166,28 @@ async fn signs_that_mean_something_to_postgres_mean_nothing_here() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     know(&repository, "it's a <b>test</b> \\ of \"quotes\"", "x", 1.0).await;
-    for odd in ["'", "\\", "''':*", "a & | !", "<->", "it's", "\"", "%", "test:*"] {
-        found(&repository, words(&[odd])).await;
-        let phrase = KnowledgeSearch { phrases: vec![odd.to_owned()], without: vec![odd.to_owned()], ..words(&[odd]) };
-        found(&repository, phrase).await;
+    count(&repository).await;
+    for odd in ["'", "\\", "''':*", "a & | !", "<->", "it's", "\"", "%", "test:*", "x\\'y", "-'", "tag:'", "domain:\\"]
+    {
+        found(&repository, odd).await;
+        found(&repository, &format!("test \"{odd}\" -{odd}x {odd}*")).await;
     }
-    let hits = repository.knowledge_search(&KnowledgeSearch { limit: 1, ..words(&["tests"]) }).await.unwrap();
+    let hits = answer(&repository, search("tests")).await.hits;
     assert!(hits[0].highlight.contains("\u{2}test\u{3}"), "{}", hits[0].highlight);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_are_written_down_and_those_in_vain_by_their_words() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for (query, finds) in [("Known", 3), ("Missing", 0), ("missing ", 0)] {
+        repository.search_note(&Searched { query, finds, took: Duration::from_millis(5) });
+    }
+    repository.searches_record().await.unwrap();
+    repository.searches_record().await.unwrap();
+    let client = db.client().await;
+    let day = client.query_one("SELECT searches, without_result FROM search_days", &[]).await.unwrap();
+    assert_eq!((day.get::<_, i64>(0), day.get::<_, i64>(1)), (3, 2));
+    let gap = client.query_one("SELECT query, times FROM search_gaps", &[]).await.unwrap();
+    assert_eq!((gap.get::<_, String>(0).as_str(), gap.get::<_, i64>(1)), ("missing", 2));
 }

@@ -1,0 +1,541 @@
+//! Search: from a query to the texts that answer it, the best first.
+//!
+//! The words are weighed in this process, by a vocabulary that is counted in the background (`words`);
+//! the texts are chosen, scored and cut out by Postgres, in one statement.
+
+mod words;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
+use diesel::pg::Pg;
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use kos_model::KnowledgeId;
+use kos_search::{Corpus, Plan, Query, Repairs, Term, Typed, layout};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub use self::words::Searched;
+pub(crate) use self::words::{Tally, Words};
+use crate::database::Repository;
+use crate::error::{Error, Result};
+
+/// What a search may cost: its time, plans that know the words, and never a look at every text.
+const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_custom_plan; \
+     SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+
+/// Texts that are scored at the most.
+const CANDIDATES: i64 = 5_000;
+/// Texts that are scored at the most when the rarest word is a common one.
+const COMMON_CANDIDATES: i64 = 2_000;
+/// A word's count, where it is newer than the vocabulary, stops here.
+const COUNTED: i64 = 1_000;
+/// How much of the content a highlight is looked for in, in characters.
+const HIGHLIGHT_CONTENT: i32 = 20_000;
+/// How many of the newest texts are read for a query of stop words alone.
+const READ: i64 = 200;
+
+/// A search.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// What to look for.
+    pub query: Query,
+    /// Mend slips and undo the wrong keyboard layout.
+    pub typos: bool,
+    /// Take the last word for the start of one.
+    pub complete_last: bool,
+    /// What the finds must be like.
+    pub filter: SearchFilter,
+    /// In which order.
+    pub sort: SearchSort,
+    /// How many finds are passed over.
+    pub offset: u32,
+    /// At most so many.
+    pub limit: u32,
+    /// Count the finds by domain, language and tag.
+    pub facets: bool,
+}
+
+/// What finds must be like.
+#[derive(Clone, Debug, Default)]
+pub struct SearchFilter {
+    /// In the domain of this name only.
+    pub domain: Option<String>,
+    /// With all of these tags.
+    pub tags: Vec<String>,
+    /// In this language only.
+    pub lang: Option<String>,
+    /// At least so sure, 0 to 1, by now.
+    pub min_confidence: Option<f64>,
+    /// Added at this time or later.
+    pub created_since: Option<DateTime<Utc>>,
+    /// Added before.
+    pub created_until: Option<DateTime<Utc>>,
+    /// With these values in the metadata.
+    pub metadata: Map<String, Value>,
+}
+
+/// The order of the finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SearchSort {
+    /// The best first.
+    #[default]
+    Relevance,
+    /// The newest first.
+    CreatedAt,
+    /// What was changed last first.
+    UpdatedAt,
+    /// The surest first.
+    Confidence,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The finds of this page.
+    pub hits: Vec<SearchHit>,
+    /// How many finds there are at least.
+    pub total: u64,
+    /// Whether that is all of them.
+    pub is_exact: bool,
+    /// How the words were understood.
+    pub plan: Plan,
+    /// The finds by domain, language and tag, as far as they were counted.
+    pub facets: Vec<Facet>,
+}
+
+/// How many finds have something in common.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Facet {
+    /// `domain`, `lang` or `tag`.
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// Its name.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+}
+
+/// One find.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchHit {
+    /// Its id.
+    pub id: KnowledgeId,
+    /// The title.
+    pub title: Option<String>,
+    /// The text itself.
+    pub content: String,
+    /// The domain's name.
+    pub domain: Option<String>,
+    /// The tags.
+    pub tags: Vec<String>,
+    /// The language.
+    pub lang: String,
+    /// Anything else that was said of it.
+    pub metadata: Value,
+    /// How sure we are, 0 to 1, as given.
+    pub confidence_score: f64,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// How well it fits; higher is better, comparable within one answer only.
+    pub score: f64,
+    /// What the words alone give.
+    pub text_score: f64,
+    /// How sure we are by now, 0 to 1.
+    pub effective_confidence: f64,
+    /// What interactions said of it, -1 to 1.
+    pub feedback: f64,
+    /// The passage that fits, the words found between U+0002 and U+0003.
+    pub highlight: String,
+}
+
+#[derive(QueryableByName)]
+struct HitRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Text)]
+    content: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    domain: Option<String>,
+    #[diesel(sql_type = Array<Text>)]
+    tags: Vec<String>,
+    #[diesel(sql_type = Text)]
+    lang: String,
+    #[diesel(sql_type = Jsonb)]
+    metadata: Value,
+    #[diesel(sql_type = Double)]
+    confidence_score: f64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    updated_at: DateTime<Utc>,
+    #[diesel(sql_type = Double)]
+    score: f64,
+    #[diesel(sql_type = Double)]
+    text_score: f64,
+    #[diesel(sql_type = Double)]
+    effective: f64,
+    #[diesel(sql_type = Double)]
+    feedback: f64,
+    #[diesel(sql_type = Text)]
+    highlight: String,
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+#[derive(QueryableByName)]
+struct StemRow {
+    #[diesel(sql_type = Array<Text>)]
+    stems: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = Text)]
+    stem: String,
+    #[diesel(sql_type = BigInt)]
+    texts: i64,
+}
+
+const STEMS: &str = "
+SELECT tsvector_to_array(knowledge_words(NULL, t.word)) AS stems
+FROM unnest($1) WITH ORDINALITY AS t (word, place) ORDER BY t.place";
+
+const COUNT: &str = "
+SELECT t.stem, (
+    SELECT count(*) FROM (SELECT FROM knowledge WHERE search @@ quote_literal(t.stem)::tsquery LIMIT $2) AS some_texts
+) AS texts
+FROM unnest($1) AS t (stem)";
+
+/// The texts that may answer, with what the score needs of them. A text is chosen by any of the choosers
+/// ($4), where these are common first by all of the rarest ($5).
+const CANDIDATE: &str = "
+WITH alternative AS MATERIALIZED (
+    SELECT a.term, a.worth, quote_literal(a.stem)::tsquery AS query
+    FROM unnest($1, $2, $3) AS a (term, worth, stem)
+), filter AS MATERIALIZED (
+    SELECT search_filter($7, $8) AS query, (SELECT id FROM domains WHERE name = $9) AS domain_id
+), chosen AS (
+    SELECT k.id FROM knowledge k, filter f WHERE k.search @@ $5::tsquery AND FITS LIMIT $6
+), candidate AS MATERIALIZED (
+    SELECT id FROM chosen
+    UNION
+    (SELECT k.id FROM knowledge k, filter f WHERE k.search @@ $4::tsquery AND FITS LIMIT $6)
+)";
+
+/// The conditions that a text must fulfil, whatever its words.
+const FITS: &str = "
+    k.deleted_at IS NULL
+    AND (f.query IS NULL OR k.search @@ f.query)
+    AND ($9 IS NULL OR k.domain_id = f.domain_id)
+    AND ($10 = '{}' OR k.tags @> $10)
+    AND ($11 IS NULL OR k.lang = $11)
+    AND ($12 IS NULL OR effective_confidence(k.confidence_score, k.confirmed_at,
+            (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $12)
+    AND ($13 IS NULL OR k.created_at >= $13)
+    AND ($14 IS NULL OR k.created_at < $14)
+    AND ($15 = '{}' OR k.metadata @> $15)";
+
+/// One term's rank grows with its count and levels off, as in BM25; a text twice as long as others weighs
+/// its words a little less. The newest first among equals; highlights are made for the page alone.
+const SCORED: &str = "
+, scored AS (
+    SELECT k.id, d.name AS domain, conf.effective, feed.feedback, text.score AS text_score,
+           text.score * (0.7 + 0.3 * conf.effective) * (1 + 0.1 * tanh(feed.feedback)) AS score,
+           count(*) OVER () AS total
+    FROM candidate JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id,
+         effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS conf (effective),
+         LATERAL (SELECT k.feedback_sum / (k.feedback_count + 5) AS feedback) AS feed,
+         LATERAL (
+             SELECT coalesce(sum(term.best), 0) / (0.85 + 0.15 * length(k.search) / $16) AS score
+             FROM (
+                 SELECT max(a.worth * ts_rank('{1,1,1,1}', k.search, a.query)) AS best
+                 FROM alternative a GROUP BY a.term
+             ) AS term
+         ) AS text
+), page AS (
+    SELECT s.* FROM scored s JOIN knowledge k USING (id) ORDER BY ORDERED LIMIT $17 OFFSET $18
+)
+SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+       k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
+       ts_headline(
+           'pg_catalog.russian',
+           replace(translate(left(k.content, $19), E'\\x02\\x03\\u200b', ''), '/', E'\\u200b/\\u200b'),
+           $20::tsquery,
+           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=\" … \"'
+       ) AS highlight
+FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
+
+const FACETS: &str = "
+, found AS (
+    SELECT d.name AS domain, k.lang, k.tags
+    FROM candidate JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id
+)
+(SELECT 'domain' AS kind, domain AS name, count(*) AS count FROM found WHERE domain IS NOT NULL GROUP BY domain
+ ORDER BY count DESC, name LIMIT 20)
+UNION ALL
+(SELECT 'lang', lang, count(*) FROM found GROUP BY lang ORDER BY count(*) DESC, lang LIMIT 20)
+UNION ALL
+(SELECT 'tag', tag, count(*) FROM found, unnest(tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 20)";
+
+/// For a query of words that say nothing: the newest texts that hold it as it is.
+const READ_NEWEST: &str = "
+WITH newest AS (
+    SELECT * FROM knowledge WHERE deleted_at IS NULL ORDER BY id DESC LIMIT $1
+)
+SELECT k.id, k.title, k.content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+       k.updated_at, 0::float8 AS score, 0::float8 AS text_score,
+       effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
+       k.feedback_sum / (k.feedback_count + 5) AS feedback, count(*) OVER () AS total,
+       left(translate(k.content, E'\\x02\\x03', ''), 200) AS highlight
+FROM newest k LEFT JOIN domains d ON d.id = k.domain_id
+WHERE position(lower($2) IN lower(k.content)) > 0 AND ($3 IS NULL OR d.name = $3)
+  AND ($4 IS NULL OR k.confidence_score >= $4)
+ORDER BY k.id DESC LIMIT $5 OFFSET $6";
+
+/// What is bound to the statements: a plan as Postgres takes it.
+struct Prepared<'a> {
+    search: &'a Search,
+    terms: Vec<i32>,
+    worths: Vec<f64>,
+    stems: Vec<String>,
+    any: String,
+    all: String,
+    most: i64,
+}
+
+impl Repository {
+    /// Finds knowledge.
+    ///
+    /// # Errors
+    /// The database is unavailable, or the search took longer than 2 s ([`Error::TookTooLong`]).
+    pub async fn search(&self, search: &Search) -> Result<Found> {
+        let mut connection = self.connection().await?;
+        connection.transaction(async |tx| self.search_in_tx(tx, search).await).await
+    }
+
+    async fn search_in_tx(&self, tx: &mut AsyncPgConnection, search: &Search) -> Result<Found> {
+        tx.batch_execute(TERMS_OF_SEARCH).await?;
+        let words = self.words();
+        let plan = plan(tx, search, &words).await?;
+        if plan.terms.is_empty() {
+            return read_newest(tx, search, plan).await;
+        }
+        let choosers = plan.choosers();
+        let leaves_some = choosers.len() < plan.terms.len();
+        let prepared = Prepared::new(search, &plan, &choosers);
+        let mut found = prepared.run(tx, words.average_length()).await?;
+        // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
+        if leaves_some && found.total < u64::from(search.offset) + u64::from(search.limit) {
+            let all: Vec<&Term> = plan.terms.iter().collect();
+            found = Prepared::new(search, &plan, &all).run(tx, words.average_length()).await?;
+        }
+        found.is_exact &= !leaves_some;
+        Ok(Found { plan, ..found })
+    }
+}
+
+/// How the words are understood.
+async fn plan(tx: &mut AsyncPgConnection, search: &Search, words: &Words) -> Result<Plan> {
+    let typed = stemmed(tx, &search.query).await?;
+    let stems = typed.iter().flat_map(|word| word.stems.iter().chain(word.swapped.iter().flat_map(|(_, stems)| stems)));
+    let unknown: Vec<&str> = stems.map(String::as_str).filter(|stem| words.vocabulary.texts(stem) == 0).collect();
+    let counted = if unknown.is_empty() { HashMap::new() } else { counted(tx, &unknown).await? };
+    let corpus = Corpus { vocabulary: &words.vocabulary, counted: &counted, texts: words.texts };
+    let repairs = Repairs { typos: search.typos, complete_last: search.complete_last };
+    Ok(Plan::new(typed, &corpus, repairs))
+}
+
+/// The words of a query with their stems. Those of its phrases count as well, but stand as they are.
+async fn stemmed(tx: &mut AsyncPgConnection, query: &Query) -> Result<Vec<Typed>> {
+    let mut typed: Vec<Typed> = query
+        .any
+        .iter()
+        .map(|word| Typed {
+            swapped: layout::swapped(&word.text).map(|word| (word, Vec::new())),
+            word: word.text.clone(),
+            stems: Vec::new(),
+            is_start: word.is_start,
+        })
+        .collect();
+    let of_phrases = query.phrases.iter().flat_map(|phrase| phrase.split_whitespace());
+    typed.extend(of_phrases.map(|word| Typed { word: word.to_owned(), ..Typed::default() }));
+    let words = typed.iter().map(|typed| typed.word.as_str());
+    let swapped = typed.iter().map(|typed| typed.swapped.as_ref().map_or("", |(word, _)| word.as_str()));
+    let both: Vec<&str> = words.chain(swapped).collect();
+    let rows: Vec<StemRow> = sql_query(STEMS).bind::<Array<Text>, _>(&both).get_results(tx).await?;
+    let mut stems = rows.into_iter().map(|row| row.stems);
+    for word in &mut typed {
+        word.stems = stems.next().unwrap_or_default();
+    }
+    for word in &mut typed {
+        let others = stems.next().unwrap_or_default();
+        if let Some((_, stems)) = &mut word.swapped {
+            *stems = others;
+        }
+    }
+    Ok(typed)
+}
+
+/// Words that the vocabulary does not know may be newer than it.
+async fn counted(tx: &mut AsyncPgConnection, stems: &[&str]) -> Result<HashMap<String, u32>> {
+    let query = sql_query(COUNT).bind::<Array<Text>, _>(stems).bind::<BigInt, _>(COUNTED);
+    let rows: Vec<CountRow> = query.get_results(tx).await?;
+    Ok(rows.into_iter().map(|row| (row.stem, u32::try_from(row.texts).unwrap_or(u32::MAX))).collect())
+}
+
+impl<'a> Prepared<'a> {
+    fn new(search: &'a Search, plan: &Plan, choosers: &[&Term]) -> Self {
+        let alternatives = plan.terms.iter().zip(0..).flat_map(|(term, number)| {
+            term.alternatives.iter().map(move |alternative| (number, alternative.worth, alternative.stem.clone()))
+        });
+        let (mut terms, mut worths, mut stems) = (Vec::new(), Vec::new(), Vec::new());
+        for (term, worth, stem) in alternatives {
+            terms.push(term);
+            worths.push(worth);
+            stems.push(stem);
+        }
+        let any =
+            |term: &&Term| format!("({})", joined(term.alternatives.iter().map(|other| quoted(&other.stem)), " | "));
+        // The three rarest of common words stand together in the texts that fit best.
+        let mut rarest: Vec<&Term> = plan.terms.iter().collect();
+        rarest.sort_by_key(|term| term.texts());
+        rarest.truncate(3);
+        let is_common = plan.is_common();
+        Self {
+            search,
+            terms,
+            worths,
+            stems,
+            any: joined(choosers.iter().map(any), " | "),
+            all: if is_common { joined(rarest.iter().map(any), " & ") } else { String::new() },
+            most: if is_common { COMMON_CANDIDATES } else { CANDIDATES },
+        }
+    }
+
+    async fn run(&self, tx: &mut AsyncPgConnection, average_length: f64) -> Result<Found> {
+        let facets = if self.search.facets { self.facets(tx).await? } else { Vec::new() };
+        let rows = self.hits(tx, average_length).await?;
+        let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
+        let is_exact = total < u64::try_from(self.most).unwrap_or_default();
+        Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact, facets, plan: Plan::default() })
+    }
+
+    async fn hits(&self, tx: &mut AsyncPgConnection, average_length: f64) -> Result<Vec<HitRow>> {
+        let order = match self.search.sort {
+            SearchSort::Relevance => "s.score DESC, k.id DESC",
+            SearchSort::CreatedAt => "k.created_at DESC, k.id DESC",
+            SearchSort::UpdatedAt => "k.updated_at DESC, k.id DESC",
+            SearchSort::Confidence => "s.effective DESC, k.id DESC",
+        };
+        let statement = format!("{CANDIDATE}{SCORED}").replace("FITS", FITS).replace("ORDERED", order);
+        let highlighted = joined(self.stems.iter().map(|stem| quoted(stem)), " | ");
+        let rows = self
+            .bound(statement)
+            .bind::<Double, _>(average_length)
+            .bind::<BigInt, _>(i64::from(self.search.limit))
+            .bind::<BigInt, _>(i64::from(self.search.offset))
+            .bind::<Integer, _>(HIGHLIGHT_CONTENT)
+            .bind::<Text, _>(highlighted)
+            .get_results(tx)
+            .await;
+        Ok(rows.map_err(|error| Error::from(error).of_search())?)
+    }
+
+    async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {
+        let statement = format!("{CANDIDATE}{FACETS}").replace("FITS", FITS);
+        self.bound(statement).get_results(tx).await.map_err(|error| Error::from(error).of_search())
+    }
+}
+
+impl Prepared<'_> {
+    /// The parameters that all statements share.
+    fn bound(&self, statement: String) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
+        let (query, filter) = (&self.search.query, &self.search.filter);
+        let tags: Vec<&str> = query.tags.iter().chain(&filter.tags).map(String::as_str).collect();
+        sql_query(statement)
+            .into_boxed::<Pg>()
+            .bind::<Array<Integer>, _>(&self.terms)
+            .bind::<Array<Double>, _>(&self.worths)
+            .bind::<Array<Text>, _>(&self.stems)
+            .bind::<Text, _>(&self.any)
+            .bind::<Text, _>(&self.all)
+            .bind::<BigInt, _>(self.most)
+            .bind::<Array<Text>, _>(&query.phrases)
+            .bind::<Array<Text>, _>(&query.without)
+            .bind::<Nullable<Text>, _>(self.search.domain())
+            .bind::<Array<Text>, _>(tags)
+            .bind::<Nullable<Text>, _>(filter.lang.as_deref())
+            .bind::<Nullable<Double>, _>(filter.min_confidence)
+            .bind::<Nullable<Timestamptz>, _>(filter.created_since)
+            .bind::<Nullable<Timestamptz>, _>(filter.created_until)
+            .bind::<Jsonb, _>(Value::Object(filter.metadata.clone()))
+    }
+}
+
+impl Search {
+    /// The domain that the query or the filter names.
+    fn domain(&self) -> Option<&str> {
+        self.query.domain.as_deref().or(self.filter.domain.as_deref())
+    }
+}
+
+async fn read_newest(tx: &mut AsyncPgConnection, search: &Search, plan: Plan) -> Result<Found> {
+    // Unknown words are in no text; only words that say nothing may still stand in one.
+    let text: Vec<&str> = search.query.any.iter().map(|word| word.text.as_str()).collect();
+    if text.is_empty() || !plan.unknown.is_empty() {
+        return Ok(Found { plan, is_exact: true, ..Found::default() });
+    }
+    let rows: Vec<HitRow> = sql_query(READ_NEWEST)
+        .bind::<BigInt, _>(READ)
+        .bind::<Text, _>(text.join(" "))
+        .bind::<Nullable<Text>, _>(search.domain())
+        .bind::<Nullable<Double>, _>(search.filter.min_confidence)
+        .bind::<BigInt, _>(i64::from(search.limit))
+        .bind::<BigInt, _>(i64::from(search.offset))
+        .get_results(tx)
+        .await?;
+    let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
+    Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact: false, plan, ..Found::default() })
+}
+
+/// A lexeme as a tsquery writes it.
+fn quoted(stem: &str) -> String {
+    format!("'{}'", stem.replace('\'', "''").replace('\\', "\\\\"))
+}
+
+fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
+    parts.collect::<Vec<_>>().join(between)
+}
+
+impl HitRow {
+    fn read(self) -> SearchHit {
+        SearchHit {
+            id: KnowledgeId(self.id),
+            title: self.title,
+            content: self.content,
+            domain: self.domain,
+            tags: self.tags,
+            lang: self.lang,
+            metadata: self.metadata,
+            confidence_score: self.confidence_score,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            score: self.score,
+            text_score: self.text_score,
+            effective_confidence: self.effective,
+            feedback: self.feedback,
+            highlight: self.highlight.replace('\u{200b}', ""),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+-- In how many texts each word stands, counted behind the writers: their transactions would otherwise queue
+-- for the row of every common word. The search weighs words by this, and mends slips with it.
+CREATE TABLE search_words (
+    word text NOT NULL,
+    texts integer NOT NULL,
+    -- The count at which it last changed; servers fetch what is newer than what they know.
+    revision bigint NOT NULL,
+    CONSTRAINT search_words_pkey PRIMARY KEY (word)
+);
+CREATE INDEX search_words_revision_idx ON search_words (revision);
+
+-- What was counted: one row.
+CREATE TABLE search_corpus (
+    revision bigint NOT NULL DEFAULT 0,
+    texts bigint NOT NULL DEFAULT 0,
+    -- Different words of each text, added up.
+    words bigint NOT NULL DEFAULT 0,
+    -- Texts up to this id.
+    counted_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    -- False while everything is counted anew; servers keep what they know until that is done.
+    is_whole boolean NOT NULL DEFAULT true,
+    recounted_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO search_corpus DEFAULT VALUES;
+
+-- Counts the next texts, at most so many; says how many it did. Texts of the last seconds are left for the
+-- next time: an older id may still be on its way to its commit. What was changed, removed, or came with an
+-- old id is put right by counting anew, at most once a day, when the sum is wrong by a fifth.
+CREATE FUNCTION search_count(at_most integer, settled_seconds double precision) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    corpus search_corpus;
+    newest uuid;
+    counted integer;
+    lengths bigint;
+BEGIN
+    SELECT * INTO corpus FROM search_corpus FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT (array_agg(id ORDER BY id DESC))[1], count(*), coalesce(sum(length(search)), 0)
+    INTO newest, counted, lengths
+    FROM (
+        SELECT id, search FROM knowledge
+        WHERE id > corpus.counted_to AND id < uuid_v7_floor(now() - make_interval(secs => settled_seconds)) AND deleted_at IS NULL
+        ORDER BY id LIMIT at_most
+    ) AS next;
+    IF counted > 0 THEN
+        INSERT INTO search_words (word, texts, revision)
+        SELECT word, ndoc, corpus.revision + 1
+        FROM ts_stat(format(
+            'SELECT search FROM knowledge WHERE id > %L AND id <= %L AND deleted_at IS NULL', corpus.counted_to, newest
+        ))
+        ON CONFLICT (word) DO UPDATE
+        SET texts = search_words.texts + excluded.texts, revision = excluded.revision;
+        UPDATE search_corpus
+        SET revision = revision + 1, texts = texts + counted, words = words + lengths, counted_to = newest;
+    ELSIF NOT corpus.is_whole THEN
+        UPDATE search_corpus SET is_whole = true;
+    ELSIF corpus.recounted_at < now() - interval '1 day' AND (
+        SELECT abs(reltuples - corpus.texts) > 1000 + corpus.texts / 5 FROM pg_class WHERE oid = 'knowledge'::regclass
+    ) THEN
+        UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
+        UPDATE search_corpus
+        SET revision = revision + 1, texts = 0, words = 0, counted_to = '00000000-0000-0000-0000-000000000000',
+            is_whole = false, recounted_at = now();
+        RETURN 1;
+    END IF;
+    RETURN counted;
+END
+$$;
+
+-- What a text must hold and must not, as Postgres understands it: all phrases, none of the excluded words.
+-- Stop words vanish; nothing is left when there is nothing else.
+CREATE FUNCTION search_filter(phrases text[], without text[]) RETURNS tsquery
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+    WITH parts AS (
+        SELECT '(' || q::text || ')' AS part
+        FROM unnest(phrases) AS phrase, phraseto_tsquery('pg_catalog.russian', translate(phrase, '/\', '  ')) AS q
+        WHERE numnode(q) > 0
+        UNION ALL
+        SELECT '!(' || q::text || ')'
+        FROM unnest(without) AS word, phraseto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q
+        WHERE numnode(q) > 0
+    )
+    SELECT string_agg(part, ' & ')::tsquery FROM parts
+);
+
+-- How sure we still are: half as much after the domain's half-life since somebody last stood by it, but
+-- never less than a tenth.
+CREATE FUNCTION effective_confidence(confidence double precision, confirmed_at timestamptz, half_life_days double precision)
+RETURNS double precision LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN half_life_days IS NULL THEN confidence
+    ELSE greatest(
+        confidence * 0.1,
+        confidence * 0.5 ^ least(1000, greatest(0, extract(epoch FROM now() - confirmed_at) / 86400) / half_life_days)
+    )
+END;
+
+-- How much is searched, by day; and what was searched for in vain: what the knowledge lacks.
+CREATE TABLE search_days (
+    day date NOT NULL,
+    searches bigint NOT NULL,
+    without_result bigint NOT NULL,
+    took_ms bigint NOT NULL,
+    CONSTRAINT search_days_pkey PRIMARY KEY (day)
+);
+CREATE TABLE search_gaps (
+    query text NOT NULL,
+    times bigint NOT NULL,
+    last_at timestamptz NOT NULL,
+    CONSTRAINT search_gaps_pkey PRIMARY KEY (query)
+);
