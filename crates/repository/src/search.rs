@@ -1,41 +1,35 @@
 //! Search: from a query to the texts that answer it, the best first.
 //!
 //! The words are weighed in this process, by a vocabulary that is counted in the background (`words`);
-//! the texts are chosen, scored and cut out by Postgres, in one statement.
+//! the texts are chosen, scored and cut out by Postgres, in one statement (`statement`).
 
+mod statement;
 mod words;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::pg::Pg;
-use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::KnowledgeId;
 use kos_search::{Corpus, Plan, Query, Repairs, Term, Typed, layout};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use self::statement::Wanted;
 pub use self::words::Searched;
 pub(crate) use self::words::{Tally, Words};
 use crate::database::Repository;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What a search may cost: its time, plans that know the words, and never a look at every text.
 const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_custom_plan; \
      SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
-/// Texts that are scored at the most.
-const CANDIDATES: i64 = 5_000;
-/// Texts that are scored at the most when the rarest word is a common one.
-const COMMON_CANDIDATES: i64 = 2_000;
 /// A word's count, where it is newer than the vocabulary, stops here.
 const COUNTED: i64 = 1_000;
-/// How much of the content a highlight is looked for in, in characters.
-const HIGHLIGHT_CONTENT: i32 = 20_000;
 /// How many of the newest texts are read for a query of stop words alone.
 const READ: i64 = 200;
 
@@ -200,6 +194,12 @@ struct StemRow {
 }
 
 #[derive(QueryableByName)]
+struct FilterRow {
+    #[diesel(sql_type = Text)]
+    filter: String,
+}
+
+#[derive(QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = Text)]
     stem: String,
@@ -211,82 +211,13 @@ const STEMS: &str = "
 SELECT tsvector_to_array(knowledge_words(NULL, t.word)) AS stems
 FROM unnest($1) WITH ORDINALITY AS t (word, place) ORDER BY t.place";
 
+const FILTER: &str = "SELECT coalesce(search_filter($1, $2)::text, '') AS filter";
+
 const COUNT: &str = "
 SELECT t.stem, (
     SELECT count(*) FROM (SELECT FROM knowledge WHERE search @@ quote_literal(t.stem)::tsquery LIMIT $2) AS some_texts
 ) AS texts
 FROM unnest($1) AS t (stem)";
-
-/// The texts that may answer, with what the score needs of them. A text is chosen by any of the choosers
-/// ($4), where these are common first by all of the rarest ($5).
-const CANDIDATE: &str = "
-WITH alternative AS MATERIALIZED (
-    SELECT a.term, a.worth, quote_literal(a.stem)::tsquery AS query
-    FROM unnest($1, $2, $3) AS a (term, worth, stem)
-), filter AS MATERIALIZED (
-    SELECT search_filter($7, $8) AS query, (SELECT id FROM domains WHERE name = $9) AS domain_id
-), chosen AS (
-    SELECT k.id FROM knowledge k, filter f WHERE k.search @@ $5::tsquery AND FITS LIMIT $6
-), candidate AS MATERIALIZED (
-    SELECT id FROM chosen
-    UNION
-    (SELECT k.id FROM knowledge k, filter f WHERE k.search @@ $4::tsquery AND FITS LIMIT $6)
-)";
-
-/// The conditions that a text must fulfil, whatever its words.
-const FITS: &str = "
-    k.deleted_at IS NULL
-    AND (f.query IS NULL OR k.search @@ f.query)
-    AND ($9 IS NULL OR k.domain_id = f.domain_id)
-    AND ($10 = '{}' OR k.tags @> $10)
-    AND ($11 IS NULL OR k.lang = $11)
-    AND ($12 IS NULL OR effective_confidence(k.confidence_score, k.confirmed_at,
-            (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $12)
-    AND ($13 IS NULL OR k.created_at >= $13)
-    AND ($14 IS NULL OR k.created_at < $14)
-    AND ($15 = '{}' OR k.metadata @> $15)";
-
-/// One term's rank grows with its count and levels off, as in BM25; a text twice as long as others weighs
-/// its words a little less. The newest first among equals; highlights are made for the page alone.
-const SCORED: &str = "
-, scored AS (
-    SELECT k.id, d.name AS domain, conf.effective, feed.feedback, text.score AS text_score,
-           text.score * (0.7 + 0.3 * conf.effective) * (1 + 0.1 * tanh(feed.feedback)) AS score,
-           count(*) OVER () AS total
-    FROM candidate JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id,
-         effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS conf (effective),
-         LATERAL (SELECT k.feedback_sum / (k.feedback_count + 5) AS feedback) AS feed,
-         LATERAL (
-             SELECT coalesce(sum(term.best), 0) / (0.85 + 0.15 * length(k.search) / $16) AS score
-             FROM (
-                 SELECT max(a.worth * ts_rank('{1,1,1,1}', k.search, a.query)) AS best
-                 FROM alternative a GROUP BY a.term
-             ) AS term
-         ) AS text
-), page AS (
-    SELECT s.* FROM scored s JOIN knowledge k USING (id) ORDER BY ORDERED LIMIT $17 OFFSET $18
-)
-SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
-       k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
-       ts_headline(
-           'pg_catalog.russian',
-           replace(translate(left(k.content, $19), E'\\x02\\x03\\u200b', ''), '/', E'\\u200b/\\u200b'),
-           $20::tsquery,
-           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=\" … \"'
-       ) AS highlight
-FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
-
-const FACETS: &str = "
-, found AS (
-    SELECT d.name AS domain, k.lang, k.tags
-    FROM candidate JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id
-)
-(SELECT 'domain' AS kind, domain AS name, count(*) AS count FROM found WHERE domain IS NOT NULL GROUP BY domain
- ORDER BY count DESC, name LIMIT 20)
-UNION ALL
-(SELECT 'lang', lang, count(*) FROM found GROUP BY lang ORDER BY count(*) DESC, lang LIMIT 20)
-UNION ALL
-(SELECT 'tag', tag, count(*) FROM found, unnest(tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 20)";
 
 /// For a query of words that say nothing: the newest texts that hold it as it is.
 const READ_NEWEST: &str = "
@@ -303,22 +234,11 @@ WHERE position(lower($2) IN lower(k.content)) > 0 AND ($3 IS NULL OR d.name = $3
   AND ($4 IS NULL OR k.confidence_score >= $4)
 ORDER BY k.id DESC LIMIT $5 OFFSET $6";
 
-/// What is bound to the statements: a plan as Postgres takes it.
-struct Prepared<'a> {
-    search: &'a Search,
-    terms: Vec<i32>,
-    worths: Vec<f64>,
-    stems: Vec<String>,
-    any: String,
-    all: String,
-    most: i64,
-}
-
 impl Repository {
     /// Finds knowledge.
     ///
     /// # Errors
-    /// The database is unavailable, or the search took longer than 2 s ([`Error::TookTooLong`]).
+    /// The database is unavailable, or the search took longer than 2 s ([`TookTooLong`](crate::Error::TookTooLong)).
     pub async fn search(&self, search: &Search) -> Result<Found> {
         let mut connection = self.connection().await?;
         connection.transaction(async |tx| self.search_in_tx(tx, search).await).await
@@ -333,12 +253,13 @@ impl Repository {
         }
         let choosers = plan.choosers();
         let leaves_some = choosers.len() < plan.terms.len();
-        let prepared = Prepared::new(search, &plan, &choosers);
-        let mut found = prepared.run(tx, words.average_length()).await?;
+        let filter = filter(tx, &search.query).await?;
+        let wanted = Wanted { search, filter: &filter, average_length: words.average_length() };
+        let mut found = wanted.find(tx, &plan, &choosers).await?;
         // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
         if leaves_some && found.total < u64::from(search.offset) + u64::from(search.limit) {
             let all: Vec<&Term> = plan.terms.iter().collect();
-            found = Prepared::new(search, &plan, &all).run(tx, words.average_length()).await?;
+            found = wanted.find(tx, &plan, &all).await?;
         }
         found.is_exact &= !leaves_some;
         Ok(Found { plan, ..found })
@@ -348,8 +269,10 @@ impl Repository {
 /// How the words are understood.
 async fn plan(tx: &mut AsyncPgConnection, search: &Search, words: &Words) -> Result<Plan> {
     let typed = stemmed(tx, &search.query).await?;
-    let stems = typed.iter().flat_map(|word| word.stems.iter().chain(word.swapped.iter().flat_map(|(_, stems)| stems)));
-    let unknown: Vec<&str> = stems.map(String::as_str).filter(|stem| words.vocabulary.texts(stem) == 0).collect();
+    let is_unknown = |stem: &&str| words.vocabulary.texts(stem) == 0;
+    let strange = typed.iter().filter(|word| word.stems.iter().map(String::as_str).any(|stem| is_unknown(&stem)));
+    let stems = strange.flat_map(|word| word.stems.iter().chain(word.swapped.iter().flat_map(|(_, stems)| stems)));
+    let unknown: Vec<&str> = stems.map(String::as_str).filter(is_unknown).collect();
     let counted = if unknown.is_empty() { HashMap::new() } else { counted(tx, &unknown).await? };
     let corpus = Corpus { vocabulary: &words.vocabulary, counted: &counted, texts: words.texts };
     let repairs = Repairs { typos: search.typos, complete_last: search.complete_last };
@@ -387,100 +310,21 @@ async fn stemmed(tx: &mut AsyncPgConnection, query: &Query) -> Result<Vec<Typed>
     Ok(typed)
 }
 
+/// What a text must hold and must not, as Postgres writes it; empty for nothing.
+async fn filter(tx: &mut AsyncPgConnection, query: &Query) -> Result<String> {
+    if query.phrases.is_empty() && query.without.is_empty() {
+        return Ok(String::new());
+    }
+    let statement = sql_query(FILTER).bind::<Array<Text>, _>(&query.phrases).bind::<Array<Text>, _>(&query.without);
+    let row: FilterRow = statement.get_result(tx).await?;
+    Ok(row.filter)
+}
+
 /// Words that the vocabulary does not know may be newer than it.
 async fn counted(tx: &mut AsyncPgConnection, stems: &[&str]) -> Result<HashMap<String, u32>> {
     let query = sql_query(COUNT).bind::<Array<Text>, _>(stems).bind::<BigInt, _>(COUNTED);
     let rows: Vec<CountRow> = query.get_results(tx).await?;
     Ok(rows.into_iter().map(|row| (row.stem, u32::try_from(row.texts).unwrap_or(u32::MAX))).collect())
-}
-
-impl<'a> Prepared<'a> {
-    fn new(search: &'a Search, plan: &Plan, choosers: &[&Term]) -> Self {
-        let alternatives = plan.terms.iter().zip(0..).flat_map(|(term, number)| {
-            term.alternatives.iter().map(move |alternative| (number, alternative.worth, alternative.stem.clone()))
-        });
-        let (mut terms, mut worths, mut stems) = (Vec::new(), Vec::new(), Vec::new());
-        for (term, worth, stem) in alternatives {
-            terms.push(term);
-            worths.push(worth);
-            stems.push(stem);
-        }
-        let any =
-            |term: &&Term| format!("({})", joined(term.alternatives.iter().map(|other| quoted(&other.stem)), " | "));
-        // The three rarest of common words stand together in the texts that fit best.
-        let mut rarest: Vec<&Term> = plan.terms.iter().collect();
-        rarest.sort_by_key(|term| term.texts());
-        rarest.truncate(3);
-        let is_common = plan.is_common();
-        Self {
-            search,
-            terms,
-            worths,
-            stems,
-            any: joined(choosers.iter().map(any), " | "),
-            all: if is_common { joined(rarest.iter().map(any), " & ") } else { String::new() },
-            most: if is_common { COMMON_CANDIDATES } else { CANDIDATES },
-        }
-    }
-
-    async fn run(&self, tx: &mut AsyncPgConnection, average_length: f64) -> Result<Found> {
-        let facets = if self.search.facets { self.facets(tx).await? } else { Vec::new() };
-        let rows = self.hits(tx, average_length).await?;
-        let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
-        let is_exact = total < u64::try_from(self.most).unwrap_or_default();
-        Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact, facets, plan: Plan::default() })
-    }
-
-    async fn hits(&self, tx: &mut AsyncPgConnection, average_length: f64) -> Result<Vec<HitRow>> {
-        let order = match self.search.sort {
-            SearchSort::Relevance => "s.score DESC, k.id DESC",
-            SearchSort::CreatedAt => "k.created_at DESC, k.id DESC",
-            SearchSort::UpdatedAt => "k.updated_at DESC, k.id DESC",
-            SearchSort::Confidence => "s.effective DESC, k.id DESC",
-        };
-        let statement = format!("{CANDIDATE}{SCORED}").replace("FITS", FITS).replace("ORDERED", order);
-        let highlighted = joined(self.stems.iter().map(|stem| quoted(stem)), " | ");
-        let rows = self
-            .bound(statement)
-            .bind::<Double, _>(average_length)
-            .bind::<BigInt, _>(i64::from(self.search.limit))
-            .bind::<BigInt, _>(i64::from(self.search.offset))
-            .bind::<Integer, _>(HIGHLIGHT_CONTENT)
-            .bind::<Text, _>(highlighted)
-            .get_results(tx)
-            .await;
-        Ok(rows.map_err(|error| Error::from(error).of_search())?)
-    }
-
-    async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {
-        let statement = format!("{CANDIDATE}{FACETS}").replace("FITS", FITS);
-        self.bound(statement).get_results(tx).await.map_err(|error| Error::from(error).of_search())
-    }
-}
-
-impl Prepared<'_> {
-    /// The parameters that all statements share.
-    fn bound(&self, statement: String) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
-        let (query, filter) = (&self.search.query, &self.search.filter);
-        let tags: Vec<&str> = query.tags.iter().chain(&filter.tags).map(String::as_str).collect();
-        sql_query(statement)
-            .into_boxed::<Pg>()
-            .bind::<Array<Integer>, _>(&self.terms)
-            .bind::<Array<Double>, _>(&self.worths)
-            .bind::<Array<Text>, _>(&self.stems)
-            .bind::<Text, _>(&self.any)
-            .bind::<Text, _>(&self.all)
-            .bind::<BigInt, _>(self.most)
-            .bind::<Array<Text>, _>(&query.phrases)
-            .bind::<Array<Text>, _>(&query.without)
-            .bind::<Nullable<Text>, _>(self.search.domain())
-            .bind::<Array<Text>, _>(tags)
-            .bind::<Nullable<Text>, _>(filter.lang.as_deref())
-            .bind::<Nullable<Double>, _>(filter.min_confidence)
-            .bind::<Nullable<Timestamptz>, _>(filter.created_since)
-            .bind::<Nullable<Timestamptz>, _>(filter.created_until)
-            .bind::<Jsonb, _>(Value::Object(filter.metadata.clone()))
-    }
 }
 
 impl Search {
@@ -507,15 +351,6 @@ async fn read_newest(tx: &mut AsyncPgConnection, search: &Search, plan: Plan) ->
         .await?;
     let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
     Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact: false, plan, ..Found::default() })
-}
-
-/// A lexeme as a tsquery writes it.
-fn quoted(stem: &str) -> String {
-    format!("'{}'", stem.replace('\'', "''").replace('\\', "\\\\"))
-}
-
-fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
-    parts.collect::<Vec<_>>().join(between)
 }
 
 impl HitRow {

@@ -13,6 +13,8 @@ const NEIGHBOURS: usize = 3;
 const COMPLETIONS: usize = 8;
 /// What a completion is worth to the word as it was typed.
 const COMPLETED: f64 = 0.9;
+/// Words that are looked for at the most.
+const TERMS: usize = 32;
 /// Texts that are looked at, at the most, unless the rarest word alone stands in more.
 const BUDGET: u64 = 1_000;
 
@@ -115,6 +117,7 @@ impl Plan {
             let is_start = word.is_start || repairs.complete_last && Some(at) == last;
             plan.look_for(word, is_start, corpus, repairs.typos);
         }
+        plan.keep_the_rarest();
         plan
     }
 
@@ -140,6 +143,16 @@ impl Plan {
             }
         });
         mended.collect()
+    }
+
+    /// Common words tell least, and every word costs a look at every text.
+    fn keep_the_rarest(&mut self) {
+        let mut texts: Vec<u64> = self.terms.iter().map(Term::texts).collect();
+        texts.sort_unstable();
+        if let Some(most) = texts.get(TERMS - 1) {
+            self.terms.retain(|term| term.texts() <= *most);
+            self.terms.truncate(TERMS);
+        }
     }
 
     fn look_for(&mut self, typed: Typed, is_start: bool, corpus: &Corpus<'_>, typos: bool) {
@@ -287,6 +300,15 @@ mod tests {
     fn the_start_of_the_last_word_stands_for_its_ends_where_that_is_wished() {
         let complete = plan(&["python", "пои"], Repairs { complete_last: true, ..REPAIRS });
         assert_eq!(stems(&complete), [vec!["python"], vec!["поиск", "поисков"]]);
+    }
+
+    #[test]
+    fn of_very_many_words_the_rarest_are_looked_for() {
+        let mut words = vec!["the"; 10];
+        words.extend(["поиск"; 40]);
+        let plan = plan(&words, REPAIRS);
+        assert_eq!(plan.terms.len(), TERMS);
+        assert!(plan.terms.iter().all(|term| term.word == "поиск"));
     }
 
     #[test]

@@ -1,0 +1,217 @@
+//! The statements of a search: which texts are looked at, what each is worth, and the page that is shown.
+
+use diesel::pg::Pg;
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kos_search::{Alternative, Plan, Term};
+use serde_json::Value;
+
+use super::{Facet, Found, HitRow, Search, SearchSort};
+use crate::error::{Error, Result};
+
+/// Texts that are scored at the most.
+const CANDIDATES: i64 = 5_000;
+/// Texts that are scored at the most when the rarest word is a common one.
+const COMMON_CANDIDATES: i64 = 2_000;
+/// How much of the content a highlight is looked for in, in characters.
+const HIGHLIGHT_CONTENT: i32 = 20_000;
+
+/// The texts that may answer, with what the score needs of them.
+const CANDIDATE: &str = "
+WITH candidate AS NOT MATERIALIZED (
+    SELECT k.id, k.domain_id, k.search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
+           k.created_at, k.updated_at, k.lang, k.tags
+    FROM knowledge k WHERE CHOSEN LIMIT $5
+)";
+
+/// Any of the choosing words.
+const ANY: &str = "k.search @@ $3::tsquery AND FITS";
+
+/// Where the choosing words are common, first the texts that hold all of the rarest.
+const COMMON: &str = "k.id IN (
+    (SELECT k.id FROM knowledge k WHERE k.search @@ $4::tsquery AND FITS LIMIT $5)
+    UNION
+    (SELECT k.id FROM knowledge k WHERE k.search @@ $3::tsquery AND FITS LIMIT $5)
+)";
+
+/// The conditions that a text must fulfil, whatever its words.
+const FITS: &str = "
+    k.deleted_at IS NULL
+    AND ($6 = '' OR k.search @@ $6::tsquery)
+    AND ($7 IS NULL OR k.domain_id = (SELECT id FROM domains WHERE name = $7))
+    AND ($8 = '{}' OR k.tags @> $8)
+    AND ($9 IS NULL OR k.lang = $9)
+    AND ($10 IS NULL OR effective_confidence(k.confidence_score, k.confirmed_at,
+            (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $10)
+    AND ($11 IS NULL OR k.created_at >= $11)
+    AND ($12 IS NULL OR k.created_at < $12)
+    AND ($13 = '{}' OR k.metadata @> $13)";
+
+/// One term's rank grows with its count and levels off, as in BM25; a text twice as long as others weighs
+/// its words a little less. The newest first among equals; highlights are made for the page alone.
+const PAGE: &str = "
+, scored AS NOT MATERIALIZED (
+    SELECT c.id, c.created_at, c.updated_at, d.name AS domain, conf.effective, feed.feedback,
+           text.score AS text_score,
+           text.score * (0.7 + 0.3 * conf.effective) * (1 + 0.1 * tanh(feed.feedback)) AS score,
+           count(*) OVER () AS total
+    FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
+         LATERAL (
+             SELECT effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days) AS effective
+         ) AS conf,
+         LATERAL (SELECT c.feedback_sum / (c.feedback_count + 5) AS feedback) AS feed,
+         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $14) AS score) AS text
+), page AS (
+    SELECT * FROM scored s ORDER BY ORDERED LIMIT $15 OFFSET $16
+)
+SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+       k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
+       ts_headline(
+           'pg_catalog.russian',
+           replace(translate(left(k.content, $17), E'\\x02\\x03\\u200b', ''), '/', E'\\u200b/\\u200b'),
+           $18::tsquery,
+           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=\" … \"'
+       ) AS highlight
+FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
+
+const FACETS: &str = "
+, found AS MATERIALIZED (
+    SELECT d.name AS domain, c.lang, c.tags
+    FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id
+)
+(SELECT 'domain' AS kind, domain AS name, count(*) AS count FROM found WHERE domain IS NOT NULL GROUP BY domain
+ ORDER BY count DESC, name LIMIT 20)
+UNION ALL
+(SELECT 'lang', lang, count(*) FROM found GROUP BY lang ORDER BY count(*) DESC, lang LIMIT 20)
+UNION ALL
+(SELECT 'tag', tag, count(*) FROM found, unnest(tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 20)";
+
+/// A search whose words are understood.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) search: &'a Search,
+    /// What a text must hold and must not.
+    pub(super) filter: &'a str,
+    /// Different words of a text, on average.
+    pub(super) average_length: f64,
+}
+
+/// What is bound to the statements: a plan as Postgres takes it.
+struct Prepared<'a> {
+    wanted: Wanted<'a>,
+    worths: Vec<f64>,
+    stems: Vec<String>,
+    /// The score of a text, as an expression over the two above.
+    score: String,
+    any: String,
+    all: String,
+    most: i64,
+}
+
+impl Wanted<'_> {
+    /// The texts that these terms choose, scored by all terms of the plan.
+    pub(super) async fn find(self, tx: &mut AsyncPgConnection, plan: &Plan, choosers: &[&Term]) -> Result<Found> {
+        let prepared = Prepared::new(self, plan, choosers);
+        let facets = if self.search.facets { prepared.facets(tx).await? } else { Vec::new() };
+        let rows = prepared.hits(tx).await?;
+        let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
+        let is_exact = total < u64::try_from(prepared.most).unwrap_or_default();
+        Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact, facets, plan: Plan::default() })
+    }
+}
+
+impl<'a> Prepared<'a> {
+    fn new(wanted: Wanted<'a>, plan: &Plan, choosers: &[&Term]) -> Self {
+        let alternatives: Vec<&Alternative> = plan.terms.iter().flat_map(|term| &term.alternatives).collect();
+        // The three rarest of common words stand together in the texts that fit best.
+        let mut rarest: Vec<&Term> = plan.terms.iter().collect();
+        rarest.sort_by_key(|term| term.texts());
+        rarest.truncate(3);
+        let is_common = plan.is_common();
+        Self {
+            wanted,
+            worths: alternatives.iter().map(|other| other.worth).collect(),
+            stems: alternatives.iter().map(|other| quoted(&other.stem)).collect(),
+            score: score(plan),
+            any: joined(choosers.iter().map(|term| any_of(term)), " | "),
+            all: if is_common { joined(rarest.iter().map(|term| any_of(term)), " & ") } else { String::new() },
+            most: if is_common { COMMON_CANDIDATES } else { CANDIDATES },
+        }
+    }
+
+    async fn hits(&self, tx: &mut AsyncPgConnection) -> Result<Vec<HitRow>> {
+        let order = match self.wanted.search.sort {
+            SearchSort::Relevance => "s.score DESC, s.id DESC",
+            SearchSort::CreatedAt => "s.created_at DESC, s.id DESC",
+            SearchSort::UpdatedAt => "s.updated_at DESC, s.id DESC",
+            SearchSort::Confidence => "s.effective DESC, s.id DESC",
+        };
+        let page = PAGE.replace("SCORE", &self.score).replace("ORDERED", order);
+        let rows = self
+            .bound(&page)
+            .bind::<Double, _>(self.wanted.average_length)
+            .bind::<BigInt, _>(i64::from(self.wanted.search.limit))
+            .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
+            .bind::<Integer, _>(HIGHLIGHT_CONTENT)
+            .bind::<Text, _>(self.stems.join(" | "))
+            .get_results(tx)
+            .await;
+        rows.map_err(|error| Error::from(error).of_search())
+    }
+
+    async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {
+        self.bound(FACETS).get_results(tx).await.map_err(|error| Error::from(error).of_search())
+    }
+
+    /// A statement over the candidates, with the parameters that all of them share.
+    fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
+        let chosen = if self.all.is_empty() { ANY } else { COMMON };
+        let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", FITS);
+        let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
+        let tags: Vec<&str> = query.tags.iter().chain(&filter.tags).map(String::as_str).collect();
+        sql_query(candidate + over_candidates)
+            .into_boxed::<Pg>()
+            .bind::<Array<Double>, _>(&self.worths)
+            .bind::<Array<Text>, _>(&self.stems)
+            .bind::<Text, _>(&self.any)
+            .bind::<Text, _>(&self.all)
+            .bind::<BigInt, _>(self.most)
+            .bind::<Text, _>(self.wanted.filter)
+            .bind::<Nullable<Text>, _>(self.wanted.search.domain())
+            .bind::<Array<Text>, _>(tags)
+            .bind::<Nullable<Text>, _>(filter.lang.as_deref())
+            .bind::<Nullable<Double>, _>(filter.min_confidence)
+            .bind::<Nullable<Timestamptz>, _>(filter.created_since)
+            .bind::<Nullable<Timestamptz>, _>(filter.created_until)
+            .bind::<Jsonb, _>(Value::Object(filter.metadata.clone()))
+    }
+}
+
+/// The sum over the terms of the best of each term's alternatives. Spelt out, because the planner makes
+/// constants of the parameters then, and a loop over a table of them costs three times as much.
+fn score(plan: &Plan) -> String {
+    let mut place = 0;
+    let terms = plan.terms.iter().map(|term| {
+        let ranks = term.alternatives.iter().map(|_| {
+            place += 1;
+            format!("$1[{place}] * ts_rank('{{1,1,1,1}}', c.search, ($2::tsquery[])[{place}])")
+        });
+        format!("greatest({})", joined(ranks, ", "))
+    });
+    joined(terms, " + ")
+}
+
+fn any_of(term: &Term) -> String {
+    format!("({})", joined(term.alternatives.iter().map(|other| quoted(&other.stem)), " | "))
+}
+
+/// A lexeme as a tsquery writes it.
+fn quoted(stem: &str) -> String {
+    format!("'{}'", stem.replace('\'', "''").replace('\\', "\\\\"))
+}
+
+fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
+    parts.collect::<Vec<_>>().join(between)
+}
