@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench test chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench bench-search test chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest)
 WITH_POSTGRES := $(TARGET)/debug/with-postgres
 
 help: ## Say what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(if $(DATABASE_URL),,postgres) compiler ## Start the service, with all it needs
 	$(RELEASE) --bins
@@ -25,6 +25,12 @@ demo: postgres compiler ## Show the service at work on real texts
 bench: postgres compiler ## Measure the service on this machine; takes minutes and prints a table
 	$(RELEASE) --bins --example bench
 	$(TARGET)/release/examples/bench
+
+bench-search: postgres compiler ## Measure the search among 100,000 and a million texts; takes a quarter of an hour
+	$(RELEASE) --bins --example bench_search
+	$(TARGET)/release/examples/bench_search
+	$(CARGO) build --locked --workspace --all-targets
+	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test repository writes_with_the_search -- --ignored --nocapture
 
 test: postgres compiler build ## Run all tests
 	$(CARGO) build --locked --workspace --all-targets

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use url::Url;
@@ -143,17 +143,31 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut request = self.http.request(method, format!("{}{path}", self.address)).header("X-API-Key", KEY);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let answer: Value = response.json().await?;
-        anyhow::ensure!(status.is_success(), "{path} answered {status}: {answer}");
-        Ok(answer)
+    /// Imports knowledge, a line of JSON an item.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn import(&self, lines: String) -> anyhow::Result<Value> {
+        let request = self.request(Method::POST, "/knowledge/import").header("Content-Type", "application/x-ndjson");
+        answered("/knowledge/import", request.body(lines)).await
     }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let request = self.request(method, path);
+        answered(path, if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.address)).header("X-API-Key", KEY)
+    }
+}
+
+async fn answered(path: &str, request: RequestBuilder) -> anyhow::Result<Value> {
+    let response = request.send().await?;
+    let status = response.status();
+    let answer: Value = response.json().await?;
+    anyhow::ensure!(status.is_success(), "{path} answered {status}: {answer}");
+    Ok(answer)
 }
 
 /// The server that was built beside this program.

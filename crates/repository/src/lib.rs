@@ -41,7 +41,7 @@ pub use replay::{NewReplay, ReplayRecord};
 pub use report::{Counted, ReportClaim};
 pub use seal::{KEY_BYTES, KeyRing, KeyRingError};
 pub use search::{Facet, Found, Search, SearchFilter, SearchHit, SearchSort, Searched};
-pub use stats::Stats;
+pub use stats::{Growth, NameCount, Stats, Totals};
 pub use webhook::{Address, DisabledReason, KeyUse, NewWebhook, WebhookChange, WebhookRecord};
 pub use webhook_health::{FailingRule, Fared, HealthRecord, OpenFor, Traffic};
 pub use webhook_log::LogRecord;

@@ -1,16 +1,61 @@
 //! Totals over everything that is stored.
 
+use chrono::NaiveDate;
 use diesel::QueryableByName;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Double, Nullable};
-use diesel_async::RunQueryDsl;
+use diesel::sql_types::{BigInt, Date, Double, Integer, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::database::Repository;
 use crate::error::Result;
 
+/// Names that are counted, at the most.
+const NAMES: i64 = 50;
+/// Days that are looked back.
+const DAYS: i32 = 30;
+
+/// All that is counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Totals.
+    pub totals: Totals,
+    /// New pieces of knowledge by day (UTC) of the last 30, the oldest first; days without any are left out.
+    pub growth: Vec<Growth>,
+    /// Pieces of knowledge by domain, the fullest first, at most 50.
+    pub domains: Vec<NameCount>,
+    /// Pieces of knowledge by language, the most frequent first.
+    pub langs: Vec<NameCount>,
+    /// Pieces of knowledge by tag, the most frequent first, at most 50.
+    pub tags: Vec<NameCount>,
+    /// What was searched for in vain, the most frequent first, at most 20.
+    pub gaps: Vec<NameCount>,
+}
+
+/// How many were added on a day.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Growth {
+    /// The day, in UTC.
+    #[diesel(sql_type = Date)]
+    pub day: NaiveDate,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+}
+
+/// How many there are of one name.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct NameCount {
+    /// The name.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, QueryableByName)]
-pub struct Stats {
+pub struct Totals {
     /// Pieces of knowledge.
     #[diesel(sql_type = BigInt)]
     pub knowledge: i64,
@@ -56,10 +101,26 @@ pub struct Stats {
     /// Of those, accepted by their platform.
     #[diesel(sql_type = BigInt)]
     pub delivered_24h: i64,
+    /// Different words that were counted for the search.
+    #[diesel(sql_type = BigInt)]
+    pub search_words: i64,
+    /// Texts that they were counted in.
+    #[diesel(sql_type = BigInt)]
+    pub search_texts: i64,
+    /// Searches of the last 30 days.
+    #[diesel(sql_type = BigInt)]
+    pub searches: i64,
+    /// Of those, without a result.
+    #[diesel(sql_type = BigInt)]
+    pub searches_without_result: i64,
+    /// Their mean time, in milliseconds; none without a search.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub search_mean_ms: Option<f64>,
 }
 
-const STATS: &str = "
-SELECT k.*, w.*, l.*,
+const TOTALS: &str = "
+SELECT k.*, w.*, l.*, s.*, c.texts AS search_texts,
+    (SELECT count(*) FROM search_words WHERE texts > 0) AS search_words,
     (SELECT count(*) FROM domains) AS domains,
     (SELECT count(*) FROM experts) AS experts,
     (SELECT count(*) FROM tasks) AS tasks,
@@ -71,13 +132,38 @@ SELECT k.*, w.*, l.*,
 FROM (
     SELECT count(*) AS knowledge, count(*) FILTER (WHERE is_verified) AS verified,
            avg(confidence_score) AS average_confidence
-    FROM knowledge
+    FROM knowledge WHERE deleted_at IS NULL
 ) AS k, (
     SELECT count(*) AS webhooks, count(*) FILTER (WHERE enabled) AS webhooks_enabled FROM webhooks
 ) AS w, (
     SELECT count(*) AS attempts_24h, count(*) FILTER (WHERE success) AS delivered_24h
     FROM webhook_logs WHERE created_at > now() - interval '24 hours'
-) AS l";
+) AS l, (
+    SELECT coalesce(sum(searches), 0)::bigint AS searches,
+           coalesce(sum(without_result), 0)::bigint AS searches_without_result,
+           (sum(took_ms) / nullif(sum(searches), 0))::double precision AS search_mean_ms
+    FROM search_days WHERE day > (now() AT TIME ZONE 'UTC')::date - $1
+) AS s, search_corpus AS c";
+
+const GROWTH: &str = "
+SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS count FROM knowledge
+WHERE deleted_at IS NULL AND created_at >= ((now() AT TIME ZONE 'UTC')::date - $1 + 1)::timestamp AT TIME ZONE 'UTC'
+GROUP BY 1 ORDER BY 1";
+
+const DOMAINS: &str = "
+SELECT d.name, count(*) AS count FROM knowledge k JOIN domains d ON d.id = k.domain_id
+WHERE k.deleted_at IS NULL GROUP BY d.name ORDER BY count DESC, d.name LIMIT $1";
+
+const LANGS: &str = "
+SELECT lang AS name, count(*) AS count FROM knowledge
+WHERE deleted_at IS NULL GROUP BY lang ORDER BY count DESC, lang LIMIT $1";
+
+const TAGS: &str = "
+SELECT tag AS name, count(*) AS count FROM knowledge, unnest(tags) AS tag
+WHERE deleted_at IS NULL AND tags <> '{}' GROUP BY tag ORDER BY count DESC, tag LIMIT $1";
+
+const GAPS: &str = "
+SELECT query AS name, times AS count FROM search_gaps ORDER BY times DESC, last_at DESC LIMIT least($1, 20)";
 
 impl Repository {
     /// Counts everything.
@@ -86,6 +172,17 @@ impl Repository {
     /// The database is unavailable.
     pub async fn stats(&self) -> Result<Stats> {
         let mut connection = self.connection().await?;
-        Ok(sql_query(STATS).get_result(&mut connection).await?)
+        let connection = &mut connection;
+        let names = async |connection: &mut AsyncPgConnection, statement: &str| {
+            sql_query(statement).bind::<BigInt, _>(NAMES).get_results(connection).await
+        };
+        Ok(Stats {
+            totals: sql_query(TOTALS).bind::<Integer, _>(DAYS).get_result(connection).await?,
+            growth: sql_query(GROWTH).bind::<Integer, _>(DAYS).get_results(connection).await?,
+            domains: names(connection, DOMAINS).await?,
+            langs: names(connection, LANGS).await?,
+            tags: names(connection, TAGS).await?,
+            gaps: names(connection, GAPS).await?,
+        })
     }
 }

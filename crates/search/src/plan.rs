@@ -115,7 +115,7 @@ impl Plan {
         let last = words.len().checked_sub(1);
         for (at, word) in words.into_iter().enumerate() {
             let is_start = word.is_start || repairs.complete_last && Some(at) == last;
-            plan.look_for(word, is_start, corpus, repairs.typos);
+            plan.look_for(&word, is_start, corpus, repairs.typos);
         }
         plan.keep_the_rarest();
         plan
@@ -155,7 +155,7 @@ impl Plan {
         }
     }
 
-    fn look_for(&mut self, typed: Typed, is_start: bool, corpus: &Corpus<'_>, typos: bool) {
+    fn look_for(&mut self, typed: &Typed, is_start: bool, corpus: &Corpus<'_>, typos: bool) {
         for stem in &typed.stems {
             let mut alternatives = Vec::new();
             let known = corpus.texts(stem) > 0;

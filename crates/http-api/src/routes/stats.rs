@@ -1,7 +1,8 @@
 //! GET /stats
 
 use actix_web::{HttpResponse, web};
-use kos_repository::Stats;
+use chrono::NaiveDate;
+use kos_repository::{Growth, NameCount, Stats, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +34,51 @@ pub(crate) struct StatsView {
     webhooks: WebhookStats,
     /// Deliveries.
     deliveries: DeliveryStats,
+    /// Searches.
+    search: SearchStats,
+    /// New knowledge by day (UTC) of the last 30, the oldest first; days without any are left out.
+    growth: Vec<DayCount>,
+    /// Knowledge by domain, the fullest first, at most 50.
+    by_domain: Vec<Count>,
+    /// Knowledge by language.
+    by_lang: Vec<Count>,
+    /// Knowledge by tag, the most frequent first, at most 50.
+    by_tag: Vec<Count>,
+}
+
+/// How many were added on a day.
+#[derive(Debug, Serialize, ToSchema)]
+struct DayCount {
+    /// The day, in UTC.
+    day: NaiveDate,
+    /// How many.
+    count: i64,
+}
+
+/// How many there are of one name.
+#[derive(Debug, Serialize, ToSchema)]
+struct Count {
+    /// The name.
+    name: String,
+    /// How many.
+    count: i64,
+}
+
+/// How it is searched, over the last 30 days.
+#[derive(Debug, Serialize, ToSchema)]
+struct SearchStats {
+    /// Searches.
+    searches: i64,
+    /// Of those, without a result, 0 to 1; null without a search.
+    zero_result_share: Option<f64>,
+    /// Their mean time, in milliseconds; null without a search.
+    mean_ms: Option<f64>,
+    /// Different words that were counted, and in how many texts: the search weighs words by this.
+    words: i64,
+    /// Texts that were counted; new ones are a few seconds later.
+    texts: i64,
+    /// What was searched for in vain, the most frequent first: what the knowledge lacks.
+    gaps: Vec<Count>,
 }
 
 /// How many webhooks there are.
@@ -67,23 +113,48 @@ pub(crate) async fn stats(state: web::Data<State>) -> Result<HttpResponse> {
 
 impl From<Stats> for StatsView {
     fn from(stats: Stats) -> Self {
+        let totals = stats.totals;
         Self {
-            total_knowledge: stats.knowledge,
-            verified_knowledge: stats.verified,
-            average_confidence: stats.average_confidence,
-            total_domains: stats.domains,
-            total_experts: stats.experts,
-            total_tasks: stats.tasks,
-            completed_tasks: stats.tasks_completed,
-            total_interactions: stats.interactions,
-            average_feedback: stats.average_feedback,
-            webhooks: WebhookStats { total: stats.webhooks, enabled: stats.webhooks_enabled },
+            total_knowledge: totals.knowledge,
+            verified_knowledge: totals.verified,
+            average_confidence: totals.average_confidence,
+            total_domains: totals.domains,
+            total_experts: totals.experts,
+            total_tasks: totals.tasks,
+            completed_tasks: totals.tasks_completed,
+            total_interactions: totals.interactions,
+            average_feedback: totals.average_feedback,
+            webhooks: WebhookStats { total: totals.webhooks, enabled: totals.webhooks_enabled },
             deliveries: DeliveryStats {
-                waiting: stats.deliveries_waiting,
-                dead: stats.dead_letters,
-                attempts_24h: stats.attempts_24h,
-                delivered_24h: stats.delivered_24h,
+                waiting: totals.deliveries_waiting,
+                dead: totals.dead_letters,
+                attempts_24h: totals.attempts_24h,
+                delivered_24h: totals.delivered_24h,
             },
+            search: SearchStats::new(&totals, stats.gaps),
+            growth: stats.growth.into_iter().map(|Growth { day, count }| DayCount { day, count }).collect(),
+            by_domain: counts(stats.domains),
+            by_lang: counts(stats.langs),
+            by_tag: counts(stats.tags),
         }
     }
+}
+
+impl SearchStats {
+    fn new(totals: &Totals, gaps: Vec<NameCount>) -> Self {
+        let float = |count: i64| u32::try_from(count).map_or(f64::INFINITY, f64::from);
+        let share = float(totals.searches_without_result) / float(totals.searches);
+        Self {
+            searches: totals.searches,
+            zero_result_share: (totals.searches > 0).then_some(share),
+            mean_ms: totals.search_mean_ms,
+            words: totals.search_words,
+            texts: totals.search_texts,
+            gaps: counts(gaps),
+        }
+    }
+}
+
+fn counts(counts: Vec<NameCount>) -> Vec<Count> {
+    counts.into_iter().map(|NameCount { name, count }| Count { name, count }).collect()
 }

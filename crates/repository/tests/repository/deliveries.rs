@@ -85,7 +85,7 @@ async fn each_outcome_leads_to_its_state() {
     let again = claim(&repository).await;
     let attempts: Vec<_> = again.iter().map(|claimed| (claimed.id, claimed.attempts)).collect();
     assert_eq!(attempts, [(claimed[1].id, 1), (claimed[2].id, 0)], "a fault of ours costs no attempt");
-    let stats = repository.stats().await.unwrap();
+    let stats = repository.stats().await.unwrap().totals;
     assert_eq!((stats.deliveries_waiting, stats.dead_letters, stats.attempts_24h), (2, 1, 4));
     let logs = repository.webhook_log_list(listener.id, None, 10).await.unwrap();
     assert_eq!(logs.iter().filter(|log| log.success).count(), 1);

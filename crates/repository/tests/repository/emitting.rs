@@ -41,7 +41,7 @@ async fn two_writers_who_name_the_same_new_domain_share_it() {
     for written in futures_util::future::join_all(written).await {
         written.unwrap();
     }
-    assert_eq!(repository.stats().await.unwrap().domains, 1);
+    assert_eq!(repository.stats().await.unwrap().totals.domains, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

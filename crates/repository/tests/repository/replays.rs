@@ -63,7 +63,7 @@ async fn what_was_missed_comes_again_at_its_pace_and_nothing_else() {
     let ended = repository.replay_get(begun.id).await.unwrap().unwrap();
     assert_eq!((ended.state.as_str(), ended.looked_at, ended.enqueued), ("done", 5, 3));
     assert_eq!(names(&repository).await, ["early_a", "early_b", "dead"]);
-    assert_eq!(repository.stats().await.unwrap().dead_letters, 0, "what comes again is no dead letter any more");
+    assert_eq!(repository.stats().await.unwrap().totals.dead_letters, 0, "what comes again is no dead letter any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,3 +191,42 @@ async fn searches_are_written_down_and_those_in_vain_by_their_words() {
     let gap = client.query_one("SELECT query, times FROM search_gaps", &[]).await.unwrap();
     assert_eq!((gap.get::<_, String>(0).as_str(), gap.get::<_, i64>(1)), ("missing", 2));
 }
+
+/// `make bench-search`: a figure, and no test of correctness.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn writes_with_the_search_index_to_writes_without_it() {
+    const ROUNDS: i32 = 5;
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    let sentences =
+        "SELECT string_agg(md5((row_number * 31 + word * word)::text), ' ') FROM generate_series(1, 40) AS word";
+    let rows = format!("SELECT row_number, ({sentences}) AS content FROM generate_series(1, 20000) AS row_number");
+    client
+        .batch_execute(&format!(
+            "SET statement_timeout = 0;
+             CREATE TABLE texts AS {rows};
+             CREATE TABLE with_index (LIKE knowledge INCLUDING ALL);
+             CREATE TABLE without_index (LIKE knowledge INCLUDING ALL);
+             DO $$ BEGIN EXECUTE (
+                 SELECT 'DROP INDEX ' || indexname FROM pg_indexes
+                 WHERE tablename = 'without_index' AND indexdef LIKE '%gin (search)%'
+             ); END $$;"
+        ))
+        .await
+        .unwrap();
+    let mut took = [Duration::ZERO; 2];
+    for round in 0..ROUNDS {
+        for (table, took) in ["with_index", "without_index"].iter().zip(&mut took) {
+            let since = std::time::Instant::now();
+            let insert = format!(
+                "INSERT INTO {table} (content, content_hash)
+                 SELECT content || {round}, sha256((content || {round})::bytea) FROM texts"
+            );
+            client.batch_execute(&insert).await.unwrap();
+            *took += since.elapsed();
+        }
+    }
+    let ratio = took[0].as_secs_f64() / took[1].as_secs_f64();
+    println!("100,000 rows with the search index take {ratio:.2} times as long as without it");
+}
