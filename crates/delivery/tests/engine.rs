@@ -198,7 +198,7 @@ async fn an_exhausted_schedule_ends_in_the_dead_letters() {
     bench.emit().await;
     bench.engine(2).await.run_until_idle().await.unwrap();
     assert_eq!(bench.outcomes(&webhook).await, outcomes(&[(1, "retry"), (2, "retry"), (3, "retry")]));
-    assert_eq!((bench.waiting().await, bench.repository.stats().await.unwrap().dead_letters), (0, 1));
+    assert_eq!((bench.waiting().await, bench.repository.stats().await.unwrap().totals.dead_letters), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,7 +266,7 @@ async fn a_message_that_can_never_pass_leaves_its_webhook_on() {
     bench.engine(5).await.run_until_idle().await.unwrap();
     assert!(bench.webhook(&webhook).await.enabled);
     assert_eq!(bench.outcomes(&webhook).await, outcomes(&[(1, "rejected")]));
-    assert_eq!(bench.repository.stats().await.unwrap().dead_letters, 1);
+    assert_eq!(bench.repository.stats().await.unwrap().totals.dead_letters, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,7 +325,7 @@ async fn a_shutdown_finishes_what_is_on_its_way_and_hands_the_rest_back() {
     let ending = tokio::spawn(engine.shutdown());
     bench.receiver.release();
     ending.await.unwrap();
-    let stats = bench.repository.stats().await.unwrap();
+    let stats = bench.repository.stats().await.unwrap().totals;
     // A few more may have begun before the shutdown did.
     assert_eq!(stats.delivered_24h + stats.deliveries_waiting, 40);
     assert!(stats.deliveries_waiting > 0, "the rest is handed back");
@@ -385,7 +385,7 @@ async fn in_an_order_what_is_given_up_lets_the_next_one_go() {
     }
     bench.engine(2).await.run_until_idle().await.unwrap();
     assert_eq!(bench.numbers(), [0, 0, 0, 1, 2]);
-    assert_eq!(bench.repository.stats().await.unwrap().dead_letters, 1);
+    assert_eq!(bench.repository.stats().await.unwrap().totals.dead_letters, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
