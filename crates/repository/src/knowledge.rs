@@ -186,7 +186,8 @@ impl Repository {
 }
 
 async fn domain_ensure_in_tx(tx: &mut AsyncPgConnection, name: &str) -> Result<Uuid> {
-    let find = domains::table.filter(domains::name.eq(name)).select(domains::id);
+    // Held: it cannot be removed before what is about to point at it is stored.
+    let find = domains::table.filter(domains::name.eq(name)).select(domains::id).for_key_share();
     if let Some(id) = find.first(tx).await.optional()? {
         return Ok(id);
     }
