@@ -5,12 +5,14 @@
 
 mod access;
 mod body;
+mod clash;
 mod docs;
 mod page;
 mod path;
 pub mod problem;
 mod query;
 mod routes;
+mod sorted;
 mod state;
 mod trace;
 
