@@ -43,6 +43,12 @@ impl Clash {
         Self::new("in_use", detail, &json!({"used_by": counts}))
     }
 
+    /// A request under the same key is under way.
+    pub(crate) fn key_busy() -> Self {
+        let detail = "a request with this Idempotency-Key is under way: send it again in a moment, with the same key";
+        Self::new("idempotency_key_busy", detail.to_owned(), &json!({})).at("Idempotency-Key".to_owned())
+    }
+
     /// A task's life does not go that way.
     pub(crate) fn transition(from: TaskStatus, to: TaskStatus) -> Self {
         let allowed: Vec<&str> = from.next().iter().map(|status| status.as_str()).collect();

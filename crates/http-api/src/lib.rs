@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod clash;
+mod creation;
 mod docs;
 mod page;
 mod path;

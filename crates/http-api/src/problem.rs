@@ -310,6 +310,11 @@ impl From<Arc<kos_repository::Error>> for ApiError {
             Error::Taken { field, by } => Clash::taken(field, *by).into(),
             Error::InUse(users) => Clash::in_use(users).into(),
             Error::Transition { from, to } => Clash::transition(*from, *to).into(),
+            Error::KeyBusy => Clash::key_busy().into(),
+            Error::KeyReused => {
+                let detail = "was used for another body within the last day: use a new key for a new request";
+                Violation::new("Idempotency-Key", "key_reused", detail).into()
+            }
             Error::Unavailable(_) => Self::Unavailable(error),
             Error::Query(_)
             | Error::Inconsistent { .. }

@@ -94,8 +94,11 @@ UPDATE knowledge SET domain_id = $2, version = version + 1, updated_at = now() W
 const MOVE_TASKS: &str = "
 UPDATE tasks SET domain_id = $2, version = version + 1, updated_at = now() WHERE domain_id = $1";
 const MOVE_EXPERTS: &str = "
-WITH moved AS (
-    DELETE FROM expert_domains WHERE domain_id = $1 RETURNING expert_id
+WITH held AS (
+    SELECT id FROM experts WHERE id IN (SELECT expert_id FROM expert_domains WHERE domain_id = $1)
+    ORDER BY id FOR NO KEY UPDATE
+), moved AS (
+    DELETE FROM expert_domains e USING held WHERE e.expert_id = held.id AND e.domain_id = $1 RETURNING e.expert_id
 ), changed AS (
     UPDATE experts SET version = version + 1, updated_at = now() WHERE id IN (SELECT expert_id FROM moved)
 )
@@ -256,7 +259,7 @@ impl Repository {
                 if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
                     return Err(Error::InUse(users.to_vec()));
                 }
-                for statement in [MOVE_KNOWLEDGE, MOVE_TASKS, MOVE_EXPERTS] {
+                for statement in [MOVE_EXPERTS, MOVE_TASKS, MOVE_KNOWLEDGE] {
                     sql_query(statement).bind::<SqlUuid, _>(id.0).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
                 }
                 diesel::delete(domains::table.find(id.0)).execute(tx).await?;

@@ -53,6 +53,12 @@ pub enum Error {
     /// Fields point at rows that do not exist; names each.
     #[error("a reference leads nowhere: {0}")]
     Dangling(Violations),
+    /// A request under the same idempotency key is under way.
+    #[error("a request under this idempotency key is under way")]
+    KeyBusy,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// Another row has this value, which only one may have.
     #[error("another row has this {field}")]
     Taken {

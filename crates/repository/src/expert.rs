@@ -198,6 +198,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
+                hold_domains_in_tx(tx, change.domain_ids.as_deref().unwrap_or_default()).await?;
                 experts::table.find(id.0).select(experts::id).for_no_key_update().first::<Uuid>(tx).await.optional()?;
                 let Some(present) = expert_in_tx(tx, id).await? else { return Ok(None) };
                 if version.is_some_and(|expected| expected != present.version) {
@@ -214,7 +215,6 @@ impl Repository {
                     return Ok(Some((present, None)));
                 }
                 if let Some(ids) = known {
-                    hold_domains_in_tx(tx, ids).await?;
                     let known_before = expert_domains::table.filter(expert_domains::expert_id.eq(id.0));
                     diesel::delete(known_before).execute(tx).await?;
                     know_in_tx(tx, id, ids).await?;

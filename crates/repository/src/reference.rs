@@ -1,5 +1,5 @@
 //! Ids that point at other rows: each is looked up, and held until the transaction ends, so that what it points
-//! at cannot vanish in between.
+//! at cannot vanish in between. Everybody locks domains first, then experts, then the rest.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -26,18 +26,21 @@ impl Referred {
         }
     }
 
-    /// Those of the ids that exist, held.
+    /// Those of the ids that exist, held; in the order of their ids, lest two who hold some wait for each other.
     async fn present_in_tx(self, tx: &mut AsyncPgConnection, ids: &[Uuid]) -> QueryResult<Vec<Uuid>> {
         match self {
             Self::Domain => {
-                domains::table.select(domains::id).filter(domains::id.eq_any(ids)).for_key_share().load(tx).await
+                let known = domains::table.select(domains::id).filter(domains::id.eq_any(ids));
+                known.order(domains::id).for_key_share().load(tx).await
             }
             Self::Expert => {
-                experts::table.select(experts::id).filter(experts::id.eq_any(ids)).for_key_share().load(tx).await
+                let known = experts::table.select(experts::id).filter(experts::id.eq_any(ids));
+                known.order(experts::id).for_key_share().load(tx).await
             }
             Self::Knowledge => {
-                let kept = knowledge::table.filter(knowledge::deleted_at.is_null());
-                kept.select(knowledge::id).filter(knowledge::id.eq_any(ids)).for_key_share().load(tx).await
+                let known = knowledge::table.select(knowledge::id).filter(knowledge::id.eq_any(ids));
+                let kept = known.filter(knowledge::deleted_at.is_null());
+                kept.order(knowledge::id).for_key_share().load(tx).await
             }
         }
     }

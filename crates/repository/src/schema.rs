@@ -235,6 +235,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    idempotency_keys (route, key) {
+        route -> Text,
+        key -> Text,
+        body_hash -> Bytea,
+        status -> Integer,
+        answer -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(knowledge -> domains (domain_id));
 diesel::joinable!(webhook_logs -> events (event_id));
 diesel::allow_tables_to_appear_in_same_query!(domains, knowledge);

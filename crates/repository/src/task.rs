@@ -224,6 +224,8 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
+                let (assignee, domain) = (change.assignee_id.flatten(), change.domain_id.flatten());
+                hold_in_tx(tx, assignee.map(|id| id.0), domain.map(|id| id.0)).await?;
                 tasks::table.find(id.0).select(tasks::id).for_no_key_update().first::<Uuid>(tx).await.optional()?;
                 let Some(present) = task_in_tx(tx, id).await? else { return Ok(None) };
                 if version.is_some_and(|expected| expected != present.version) {
@@ -239,7 +241,6 @@ impl Repository {
                 if patch == TaskPatch::default() {
                     return Ok(Some((present, None)));
                 }
-                hold_in_tx(tx, patch.assignee_id.flatten(), patch.domain_id.flatten()).await?;
                 diesel::update(tasks::table.find(id.0))
                     .set((patch, tasks::version.eq(present.version + 1), tasks::updated_at.eq(diesel::dsl::now)))
                     .execute(tx)

@@ -8,6 +8,7 @@ mod documentation;
 mod domains;
 mod events;
 mod experts;
+mod idempotency;
 mod interactions;
 mod knowledge;
 mod operating;

@@ -1,9 +1,10 @@
 //! What the database sees to by itself about domains, experts, tasks and interactions, whoever writes.
 
 use kos_model::domain::DomainDraft;
+use kos_model::expert::{ExpertDraft, ExpertEdit};
 use kos_model::interaction::{FeedbackDraft, InteractionDraft};
 use kos_model::knowledge::KnowledgeDraft;
-use kos_model::task::TaskDraft;
+use kos_model::task::{TaskDraft, TaskEdit};
 use kos_model::{DomainId, TaskStatus};
 use kos_repository::{Error, Repository};
 use kos_test_support::TestDb;
@@ -135,5 +136,66 @@ async fn domains_that_are_moved_into_each_other_at_once_lose_nothing() {
         let left = futures_util::future::join_all(left).await;
         let tasks: Vec<i64> = left.into_iter().filter_map(|domain| domain.unwrap().map(|it| it.tasks)).collect();
         assert_eq!(tasks, [2]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn experts_who_take_over_from_each_other_at_once_lose_no_task() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for _ in 0..10 {
+        let mut ids = Vec::new();
+        for name in ["one", "two"] {
+            let draft = ExpertDraft { name: name.to_owned(), ..ExpertDraft::default() };
+            let id = repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+            let assignee_id = Some(id.to_string());
+            let draft = TaskDraft { title: "x".to_owned(), assignee_id, ..TaskDraft::default() };
+            repository.task_create(&draft.check().unwrap(), &free()).await.unwrap();
+            ids.push(id);
+        }
+        let terms = free();
+        let (there, back) = tokio::join!(
+            repository.expert_delete(ids[0], Some(ids[1]), None, &terms),
+            repository.expert_delete(ids[1], Some(ids[0]), None, &terms),
+        );
+        let done = [&there, &back].iter().filter(|moved| matches!(moved, Ok(Some(_)))).count();
+        assert_eq!(done, 1, "{there:?} {back:?}");
+    }
+    let sql = "SELECT count(*) FROM tasks t JOIN experts e ON e.id = t.assignee_id";
+    assert_eq!(db.client().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_is_moved_while_its_experts_and_tasks_change_and_nobody_has_to_give_way() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (old, new) = (domain(&repository, "first").await, domain(&repository, "other").await);
+    let draft = ExpertDraft { name: "x".to_owned(), domain_ids: vec![old.to_string()], ..ExpertDraft::default() };
+    let expert = repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    let (domain_id, assignee_id) = (Some(old.to_string()), Some(expert.to_string()));
+    let draft = TaskDraft { title: "x".to_owned(), domain_id, assignee_id, ..TaskDraft::default() };
+    let task = repository.task_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    let mut present = old;
+    for round in 0..20 {
+        let heir = domain(&repository, &format!("heir {round}")).await;
+        let known = if round % 2 == 0 { vec![] } else { vec![new.to_string()] };
+        let edit = ExpertEdit { domain_ids: Some(known), ..ExpertEdit::default() }.check().unwrap();
+        let title = TaskEdit {
+            title: Some(format!("x {round}")),
+            assignee_id: Some(Some(expert.to_string())),
+            domain_id: Some(Some(heir.to_string())),
+            ..TaskEdit::default()
+        };
+        let (title, terms) = (title.check().unwrap(), free());
+        let (moved, edited, titled) = tokio::join!(
+            repository.domain_delete(present, Some(heir), None, &terms),
+            repository.expert_update(expert, &edit, None, &terms),
+            repository.task_update(task, &title, None, &terms),
+        );
+        assert!(moved.unwrap().is_some());
+        assert!(edited.unwrap().is_some() && titled.unwrap().is_some());
+        let again = ExpertEdit { domain_ids: Some(vec![heir.to_string()]), ..ExpertEdit::default() };
+        repository.expert_update(expert, &again.check().unwrap(), None, &terms).await.unwrap();
+        present = heir;
     }
 }

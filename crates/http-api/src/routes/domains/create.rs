@@ -1,14 +1,12 @@
 //! POST /domains
 
-use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpResponse, web};
 use kos_model::domain::DomainDraft;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::DomainView;
-use crate::body::Body;
-use crate::path::etag;
+use crate::creation::{Creation, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -35,25 +33,19 @@ impl CreateDomain {
 /// Adds a domain and tells of it (`domain_created`).
 #[utoipa::path(
     post, path = "/domains", tag = "people and work", request_body = CreateDomain,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = DomainView),
-        (status = 409, description = "Another has the name (`name_taken`); `existing_id` says which", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another has the name (`name_taken`); `existing_id` says which. Or a request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateDomain>) -> Result<HttpResponse> {
-    let new = body.0.draft().check()?;
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let record = state
-        .run(async move {
-            let (record, emitted) = repository.domain_create(&new, intake.terms()).await?;
-            intake.take(emitted);
-            Ok(record)
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateDomain>) -> Result<HttpResponse> {
+    let new = request.body.draft().check()?;
+    state
+        .create(new, request.idempotency, |record| {
+            let (location, version) = (format!("/domains/{}", record.id), record.version);
+            created(location, Some(version), &DomainView::from(record))
         })
-        .await?;
-    let (location, tag) = (format!("/domains/{}", record.id), etag(record.version));
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .insert_header((ETAG, tag))
-        .json(DomainView::from(record)))
+        .await
 }

@@ -1,14 +1,12 @@
 //! POST /experts
 
-use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpResponse, web};
 use kos_model::expert::ExpertDraft;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ExpertView;
-use crate::body::Body;
-use crate::path::etag;
+use crate::creation::{Creation, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -42,24 +40,19 @@ impl CreateExpert {
 /// Adds an expert and tells of it (`expert_created`).
 #[utoipa::path(
     post, path = "/experts", tag = "people and work", request_body = CreateExpert,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = ExpertView),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateExpert>) -> Result<HttpResponse> {
-    let new = body.0.draft().check()?;
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let record = state
-        .run(async move {
-            let (record, emitted) = repository.expert_create(&new, intake.terms()).await?;
-            intake.take(emitted);
-            Ok(record)
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateExpert>) -> Result<HttpResponse> {
+    let new = request.body.draft().check()?;
+    state
+        .create(new, request.idempotency, |record| {
+            let (location, version) = (format!("/experts/{}", record.id), record.version);
+            created(location, Some(version), &ExpertView::from(record))
         })
-        .await?;
-    let (location, tag) = (format!("/experts/{}", record.id), etag(record.version));
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .insert_header((ETAG, tag))
-        .json(ExpertView::from(record)))
+        .await
 }

@@ -1,13 +1,12 @@
 //! POST /interactions
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use kos_model::interaction::InteractionDraft;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::InteractionView;
-use crate::body::Body;
+use crate::creation::{Creation, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -46,21 +45,19 @@ impl CreateInteraction {
 /// Logs an interaction and tells of it (`interaction_logged`).
 #[utoipa::path(
     post, path = "/interactions", tag = "people and work", request_body = CreateInteraction,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = InteractionView),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateInteraction>) -> Result<HttpResponse> {
-    let new = body.0.draft().check()?;
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let record = state
-        .run(async move {
-            let (record, emitted) = repository.interaction_create(&new, intake.terms()).await?;
-            intake.take(emitted);
-            Ok(record)
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateInteraction>) -> Result<HttpResponse> {
+    let new = request.body.draft().check()?;
+    state
+        .create(new, request.idempotency, |record| {
+            let location = format!("/interactions/{}", record.id);
+            created(location, None, &InteractionView::from(record))
         })
-        .await?;
-    let location = format!("/interactions/{}", record.id);
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(InteractionView::from(record)))
+        .await
 }
