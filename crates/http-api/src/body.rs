@@ -65,14 +65,14 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
     }
 }
 
-fn is_json(request: &HttpRequest) -> bool {
+pub(crate) fn is_json(request: &HttpRequest) -> bool {
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
     given
         .is_some_and(|kind| kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
 }
 
-async fn read(payload: Payload) -> Result<BytesMut> {
+pub(crate) async fn read(payload: Payload) -> Result<BytesMut> {
     timeout(DEADLINE, read_whole(payload)).await.unwrap_or(Err(ApiError::TooSlow))
 }
 
@@ -91,7 +91,7 @@ async fn read_whole(mut payload: Payload) -> Result<BytesMut> {
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     // Serde would read an array as an object's fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         let detail = "must be a JSON object, {…}, and not an array";

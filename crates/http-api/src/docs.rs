@@ -9,7 +9,9 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::routes::{deliveries, events, knowledge, replays, search, stats, system, webhooks};
+use crate::routes::{
+    deliveries, domains, events, experts, interactions, knowledge, replays, search, stats, system, tasks, webhooks,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +25,14 @@ use crate::routes::{deliveries, events, knowledge, replays, search, stats, syste
     paths(
         system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
         knowledge::create::handler, knowledge::get::handler, search::handler,
+        domains::create::handler, domains::list::handler, domains::get::handler, domains::update::handler,
+        domains::delete::handler,
+        experts::create::handler, experts::list::handler, experts::get::handler, experts::update::handler,
+        experts::delete::handler,
+        tasks::create::handler, tasks::list::handler, tasks::get::handler, tasks::update::handler,
+        tasks::delete::handler,
+        interactions::create::handler, interactions::list::handler, interactions::get::handler,
+        interactions::feedback::handler, interactions::delete::handler,
         events::create::handler, events::batch::handler, events::list::handler, events::get::handler,
         events::types::handler,
         webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,
@@ -54,6 +64,7 @@ impl Modify for Common {
             let operations = [
                 ("get", &mut item.get),
                 ("post", &mut item.post),
+                ("put", &mut item.put),
                 ("patch", &mut item.patch),
                 ("delete", &mut item.delete),
             ];

@@ -5,12 +5,15 @@
 
 mod access;
 mod body;
+mod clash;
+mod creation;
 mod docs;
 mod page;
 mod path;
 pub mod problem;
 mod query;
 mod routes;
+mod sorted;
 mod state;
 mod trace;
 

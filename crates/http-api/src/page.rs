@@ -63,11 +63,18 @@ impl PageRequest {
         self.limit + 1
     }
 
-    pub(crate) fn page<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> Uuid, view: impl Fn(R) -> T) -> Page<T> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+    pub(crate) fn page<R, T>(&self, rows: Vec<R>, key: impl Fn(&R) -> Uuid, view: impl Fn(R) -> T) -> Page<T> {
+        Page::cut(rows, self.limit, |row| key(row).to_string(), view)
+    }
+}
+
+impl<T> Page<T> {
+    /// The first `limit` rows; those that follow say that there are more.
+    pub(crate) fn cut<R>(mut rows: Vec<R>, limit: u32, cursor: impl Fn(&R) -> String, view: impl Fn(R) -> T) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| has_more).map(|row| key(row).to_string());
-        Page { data: rows.into_iter().map(view).collect(), has_more, next_cursor }
+        let next_cursor = rows.last().filter(|_| has_more).map(cursor);
+        Self { data: rows.into_iter().map(view).collect(), has_more, next_cursor }
     }
 }

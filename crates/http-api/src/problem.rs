@@ -12,7 +12,10 @@ use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE}
 use actix_web::{HttpResponse, ResponseError};
 use kos_model::{Violation, Violations};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+use crate::clash::Clash;
 
 /// The result of a handler.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -38,6 +41,8 @@ pub enum ApiError {
     PreconditionFailed,
     /// As things stand this cannot be done.
     Conflict(String),
+    /// The same, for a reason that programs can read.
+    Clash(Box<Clash>),
     /// The database is away or too busy.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// There is more to do than there are hands.
@@ -75,6 +80,11 @@ pub struct Problem {
     /// Every broken rule, with its field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// What else programs need to know, depending on the kind: `existing_id` (`name_taken`), `used_by` (`in_use`),
+    /// `status` and `allowed` (`transition_refused`).
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    members: Map<String, Value>,
 }
 
 /// One broken rule.
@@ -102,7 +112,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Clash(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -124,6 +134,7 @@ impl ApiError {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PreconditionFailed => "precondition_failed",
             Self::Conflict(_) => "conflict",
+            Self::Clash(clash) => clash.code,
             Self::Unavailable(_) => "unavailable",
             Self::Busy => "busy",
             Self::SearchTooLong => "search_too_long",
@@ -142,7 +153,7 @@ impl ApiError {
             Self::TooLarge(_) => "The body is too large",
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::PreconditionFailed => "It was changed in the meantime",
-            Self::Conflict(_) => "As things stand this cannot be done",
+            Self::Conflict(_) | Self::Clash(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Busy => "The service is too busy",
             Self::SearchTooLong => "The search took too long",
@@ -159,6 +170,7 @@ impl ApiError {
             Self::Invalid(violations) => violations.to_string(),
             Self::Unauthorized(detail) => (*detail).to_owned(),
             Self::NotFound(detail) | Self::Conflict(detail) | Self::Other(_, detail) => detail.clone(),
+            Self::Clash(clash) => clash.detail.clone(),
             Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
             Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
@@ -178,9 +190,15 @@ impl ApiError {
     }
 
     fn errors(&self) -> Vec<FieldError> {
-        let violations: &[Violation] = match self {
+        field_errors(self.violations())
+    }
+
+    /// The broken rules that it tells of.
+    pub(crate) fn violations(&self) -> &[Violation] {
+        match self {
             Self::Malformed(violation) => std::slice::from_ref(violation),
             Self::Invalid(violations) => violations.as_slice(),
+            Self::Clash(clash) => clash.errors.as_slice(),
             Self::Unauthorized(_)
             | Self::NotFound(_)
             | Self::MethodNotAllowed(_)
@@ -194,8 +212,11 @@ impl ApiError {
             | Self::TooSlow
             | Self::Internal(_)
             | Self::Other(..) => &[],
-        };
-        field_errors(violations)
+        }
+    }
+
+    fn members(&self) -> Map<String, Value> {
+        if let Self::Clash(clash) = self { clash.members.clone() } else { Map::new() }
     }
 
     /// The answer that tells of this error.
@@ -209,6 +230,7 @@ impl ApiError {
             code: self.code(),
             request_id: request_id.to_owned(),
             errors: self.errors(),
+            members: self.members(),
         };
         let mut response = HttpResponse::build(self.status());
         response.content_type("application/problem+json");
@@ -235,6 +257,7 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Clash(_)
             | Self::Internal(_)
             | Self::Other(..) => {}
         }
@@ -254,6 +277,7 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Clash(_)
             | Self::Busy
             | Self::SearchTooLong
             | Self::TooSlow
@@ -287,16 +311,27 @@ impl From<kos_repository::Error> for ApiError {
 
 impl From<Arc<kos_repository::Error>> for ApiError {
     fn from(error: Arc<kos_repository::Error>) -> Self {
-        if matches!(*error, kos_repository::Error::Stale) {
-            Self::PreconditionFailed
-        } else if matches!(*error, kos_repository::Error::Busy) {
-            Self::Busy
-        } else if matches!(*error, kos_repository::Error::TookTooLong) {
-            Self::SearchTooLong
-        } else if error.is_unavailable() {
-            Self::Unavailable(error)
-        } else {
-            Self::Internal(error)
+        use kos_repository::Error;
+        match &*error {
+            Error::Stale => Self::PreconditionFailed,
+            Error::Busy => Self::Busy,
+            Error::TookTooLong => Self::SearchTooLong,
+            Error::Dangling(faults) => Self::Invalid(faults.clone()),
+            Error::Taken { field, by } => Clash::taken(field, *by).into(),
+            Error::InUse(users) => Clash::in_use(users).into(),
+            Error::Transition { from, to } => Clash::transition(*from, *to).into(),
+            Error::KeyBusy => Clash::key_busy().into(),
+            Error::KeyReused => {
+                let detail = "was used for another body within the last day: use a new key for a new request";
+                Violation::new("Idempotency-Key", "key_reused", detail).into()
+            }
+            Error::Unavailable(_) => Self::Unavailable(error),
+            Error::Query(_)
+            | Error::Inconsistent { .. }
+            | Error::Sealed(_)
+            | Error::Migrate(_)
+            | Error::Refused(_)
+            | Error::Url(_) => Self::Internal(error),
         }
     }
 }
@@ -309,6 +344,12 @@ impl From<kos_delivery::Error> for ApiError {
                 Self::Unavailable(Arc::new(other))
             }
         }
+    }
+}
+
+impl From<Clash> for ApiError {
+    fn from(clash: Clash) -> Self {
+        Self::Clash(Box::new(clash))
     }
 }
 

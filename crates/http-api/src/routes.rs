@@ -1,12 +1,16 @@
 //! Every path, its methods, and who may call it.
 
 pub(crate) mod deliveries;
+pub(crate) mod domains;
 pub(crate) mod events;
+pub(crate) mod experts;
+pub(crate) mod interactions;
 pub(crate) mod knowledge;
 pub(crate) mod replays;
 pub(crate) mod search;
 pub(crate) mod stats;
 pub(crate) mod system;
+pub(crate) mod tasks;
 pub(crate) mod webhooks;
 
 use actix_web::http::Method;
@@ -36,6 +40,26 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
         Path::new("/knowledge").post(knowledge::create::handler),
         Path::new("/knowledge/{id}").get(knowledge::get::handler),
         Path::new("/search").post(search::handler),
+        Path::new("/domains").post(domains::create::handler).get(domains::list::handler),
+        Path::new("/domains/{id}")
+            .get(domains::get::handler)
+            .on(Method::PATCH, domains::update::handler)
+            .on(Method::DELETE, domains::delete::handler),
+        Path::new("/experts").post(experts::create::handler).get(experts::list::handler),
+        Path::new("/experts/{id}")
+            .get(experts::get::handler)
+            .on(Method::PATCH, experts::update::handler)
+            .on(Method::DELETE, experts::delete::handler),
+        Path::new("/tasks").post(tasks::create::handler).get(tasks::list::handler),
+        Path::new("/tasks/{id}")
+            .get(tasks::get::handler)
+            .on(Method::PATCH, tasks::update::handler)
+            .on(Method::DELETE, tasks::delete::handler),
+        Path::new("/interactions").post(interactions::create::handler).get(interactions::list::handler),
+        Path::new("/interactions/{id}")
+            .get(interactions::get::handler)
+            .on(Method::DELETE, interactions::delete::handler),
+        Path::new("/interactions/{id}/feedback").on(Method::PUT, interactions::feedback::handler),
         Path::new("/events").post(events::create::handler).get(events::list::handler),
         Path::new("/events/batch").post(events::batch::handler),
         Path::new("/events/{id}").get(events::get::handler),

@@ -239,6 +239,8 @@ catalogue! {
     TaskCompleted = "task_completed", "✅", "Task completed", "Задача завершена";
     /// A task failed.
     TaskFailed = "task_failed", "❌", "Task failed", "Задача провалена";
+    /// A task was removed.
+    TaskDeleted = "task_deleted", "🗑️", "Task deleted", "Задача удалена";
     /// An expert joined.
     ExpertCreated = "expert_created", "👤", "New expert", "Новый эксперт";
     /// An expert was changed.

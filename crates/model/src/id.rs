@@ -49,4 +49,12 @@ ids! {
     DeliveryId,
     /// Names one replay of past events to one webhook.
     ReplayId,
+    /// Names one domain of knowledge.
+    DomainId,
+    /// Names one expert.
+    ExpertId,
+    /// Names one task.
+    TaskId,
+    /// Names one interaction: a question and its answer.
+    InteractionId,
 }

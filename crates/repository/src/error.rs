@@ -2,6 +2,8 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::bb8::RunError;
+use kos_model::{TaskStatus, Violations};
+use uuid::Uuid;
 
 use crate::seal::KeyRingError;
 
@@ -51,6 +53,34 @@ pub enum Error {
     /// Someone changed the row since it was read.
     #[error("the row was changed by someone else in the meantime")]
     Stale,
+    /// Fields point at rows that do not exist; names each.
+    #[error("a reference leads nowhere: {0}")]
+    Dangling(Violations),
+    /// A request under the same idempotency key is under way.
+    #[error("a request under this idempotency key is under way")]
+    KeyBusy,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// Another row has this value, which only one may have.
+    #[error("another row has this {field}")]
+    Taken {
+        /// The field.
+        field: &'static str,
+        /// The row that has it, unless it is gone meanwhile.
+        by: Option<Uuid>,
+    },
+    /// Other rows need this one: what they are, and how many.
+    #[error("it is in use")]
+    InUse(Vec<(&'static str, i64)>),
+    /// A task's life does not go that way.
+    #[error("a task that is {from} cannot become {to}")]
+    Transition {
+        /// Where it stands.
+        from: TaskStatus,
+        /// Where it was to go.
+        to: TaskStatus,
+    },
 }
 
 impl Error {

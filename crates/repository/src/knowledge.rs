@@ -64,18 +64,23 @@ impl Repository {
     /// The database is unavailable or refuses; then nothing is stored.
     pub async fn knowledge_create(&self, new: &NewKnowledge, terms: &LeaseTerms) -> Result<(KnowledgeRecord, Emitted)> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                let domain_id = match new.domain() {
-                    Some(name) => Some(domain_ensure_in_tx(tx, name).await?),
-                    None => None,
-                };
-                let record = knowledge_insert_in_tx(tx, new, domain_id).await?;
-                let event = NewEvent::new(Known::KnowledgeCreated.event_type(), created(&record));
-                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
-                Ok((record, emitted))
-            })
-            .await
+        connection.transaction(async |tx| self.knowledge_create_in_tx(tx, new, terms).await).await
+    }
+
+    pub(crate) async fn knowledge_create_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &NewKnowledge,
+        terms: &LeaseTerms,
+    ) -> Result<(KnowledgeRecord, Emitted)> {
+        let domain_id = match new.domain() {
+            Some(name) => Some(domain_ensure_in_tx(tx, name).await?),
+            None => None,
+        };
+        let record = knowledge_insert_in_tx(tx, new, domain_id).await?;
+        let event = NewEvent::new(Known::KnowledgeCreated.event_type(), created(&record));
+        let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+        Ok((record, emitted))
     }
 
     /// One piece of knowledge.
@@ -96,7 +101,8 @@ impl Repository {
 }
 
 async fn domain_ensure_in_tx(tx: &mut AsyncPgConnection, name: &str) -> Result<Uuid> {
-    let find = domains::table.filter(domains::name.eq(name)).select(domains::id);
+    // Held: it cannot be removed before what is about to point at it is stored.
+    let find = domains::table.filter(domains::name.eq(name)).select(domains::id).for_key_share();
     if let Some(id) = find.first(tx).await.optional()? {
         return Ok(id);
     }

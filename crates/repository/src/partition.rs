@@ -17,6 +17,8 @@ const AHEAD: u64 = 7;
 const EXPIRED_AT_ONCE: i64 = 5_000;
 /// How long servers may take to hear that a webhook is gone.
 const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a request that carried a key is answered again.
+const ANSWERS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +129,7 @@ async fn expire(connection: &mut AsyncPgConnection, oldest: NaiveDate) -> Result
 
 /// Small things that need no days of their own.
 async fn forget(connection: &mut AsyncPgConnection, now: DateTime<Utc>, oldest: NaiveDate) -> Result<()> {
-    use crate::schema::{dead_letters, replays, webhook_tombstones};
+    use crate::schema::{dead_letters, idempotency_keys, replays, webhook_tombstones};
     let oldest = oldest.and_time(chrono::NaiveTime::MIN).and_utc();
     diesel::delete(dead_letters::table.filter(dead_letters::created_at.lt(oldest))).execute(connection).await?;
     diesel::delete(replays::table.filter(replays::finished_at.lt(oldest))).execute(connection).await?;
@@ -135,5 +137,7 @@ async fn forget(connection: &mut AsyncPgConnection, now: DateTime<Utc>, oldest: 
     diesel::delete(webhook_tombstones::table.filter(webhook_tombstones::created_at.lt(buried)))
         .execute(connection)
         .await?;
+    let answered = idempotency_keys::table.filter(idempotency_keys::created_at.lt(now - ANSWERS));
+    diesel::delete(answered).execute(connection).await?;
     Ok(())
 }

@@ -42,7 +42,18 @@ diesel::table! {
         id -> Uuid,
         name -> Text,
         role -> Text,
+        email -> Nullable<Text>,
+        bio -> Text,
+        version -> Integer,
         created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    expert_domains (expert_id, domain_id) {
+        expert_id -> Uuid,
+        domain_id -> Uuid,
     }
 }
 
@@ -50,12 +61,16 @@ diesel::table! {
     tasks (id) {
         id -> Uuid,
         title -> Text,
+        description -> Text,
         status -> Text,
+        priority -> Text,
         assignee_id -> Nullable<Uuid>,
         domain_id -> Nullable<Uuid>,
         due_at -> Nullable<Timestamptz>,
         completed_at -> Nullable<Timestamptz>,
+        version -> Integer,
         created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -67,6 +82,8 @@ diesel::table! {
         query -> Text,
         response -> Text,
         feedback_score -> Nullable<Integer>,
+        feedback_comment -> Nullable<Text>,
+        feedback_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
     }
 }
@@ -252,6 +269,17 @@ diesel::table! {
         query -> Text,
         times -> BigInt,
         last_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (route, key) {
+        route -> Text,
+        key -> Text,
+        body_hash -> Bytea,
+        status -> Integer,
+        answer -> Bytea,
+        created_at -> Timestamptz,
     }
 }
 

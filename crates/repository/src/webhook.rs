@@ -161,23 +161,31 @@ impl Repository {
     /// The database is unavailable or refuses.
     pub async fn webhook_create(&self, new: NewWebhook) -> Result<WebhookRecord> {
         let mut connection = self.connection().await?;
+        self.webhook_create_in_tx(&mut connection, &new).await
+    }
+
+    pub(crate) async fn webhook_create_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &NewWebhook,
+    ) -> Result<WebhookRecord> {
         let id = WebhookId::generate();
         let row: WebhookRow = diesel::insert_into(webhooks::table)
             .values((
                 webhooks::id.eq(id.0),
                 webhooks::webhook_type.eq(new.webhook_type.as_str()),
-                webhooks::name.eq(new.name),
+                webhooks::name.eq(&new.name),
                 webhooks::url.eq(self.target_seal(id, &new.address.target)?),
-                webhooks::destination.eq(new.address.destination),
-                webhooks::details.eq(Value::Object(new.address.details)),
+                webhooks::destination.eq(&new.address.destination),
+                webhooks::details.eq(Value::Object(new.address.details.clone())),
                 webhooks::enabled.eq(new.enabled),
                 webhooks::events.eq(filters_json(&new.events)),
-                webhooks::metadata.eq(Value::Object(new.metadata)),
+                webhooks::metadata.eq(Value::Object(new.metadata.clone())),
                 webhooks::policy.eq(policy_json(&new.policy)),
                 webhooks::locale.eq(new.locale.as_str()),
             ))
             .returning(WebhookRow::as_returning())
-            .get_result(&mut connection)
+            .get_result(tx)
             .await?;
         row.read()
     }

@@ -2,6 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, KEY, Reply};
@@ -67,9 +69,38 @@ async fn what_is_asked_of_a_webhook_is_judged_as_strictly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_a_list_is_judged_before_the_database_sees_it() {
+    let bench = Bench::new().await;
+    for resource in ["domains", "experts", "tasks", "interactions"] {
+        for method in ["get", "delete"] {
+            assert_problem(&bench.call(method, &format!("/{resource}/x")).await, 400, resource);
+            let nobody = format!("/{resource}/01900000-0000-7000-8000-000000000000");
+            assert_problem(&bench.call(method, &nobody).await, 404, resource);
+        }
+        for (query, status) in
+            [("limit=0", 422), ("limit=201", 422), ("limit=x", 422), ("sort=colour", 422), ("colour=red", 400)]
+        {
+            assert_problem(&bench.get(&format!("/{resource}?{query}")).await, status, query);
+        }
+        for place in [r#"["-created_at","yesterday","01900000-0000-7000-8000-000000000000"]"#, "[]", "x"] {
+            let cursor = URL_SAFE_NO_PAD.encode(place);
+            let reply = bench.get(&format!("/{resource}?sort=-created_at&cursor={cursor}")).await;
+            assert_problem(&reply, 422, place);
+            assert_eq!(reply.pointers(), ["cursor"]);
+        }
+    }
+    for query in ["status=done", "priority=top", "assignee_id=x", "domain_id=x", "due_before=x", "overdue=maybe"] {
+        assert_problem(&bench.get(&format!("/tasks?{query}")).await, 422, query);
+    }
+    let wrong = bench.get("/tasks?status=done&overdue=maybe&sort=x&limit=0").await;
+    assert_eq!(wrong.pointers(), ["status", "overdue", "sort", "limit"], "every fault at once");
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_body_is_told_by_field_and_nothing_is_stored() {
     let bench = Bench::new().await;
-    for (path, body, pointers) in faulty_knowledge().into_iter().chain(faulty_webhooks()) {
+    for (path, body, pointers) in faulty_knowledge().into_iter().chain(faulty_webhooks()).chain(faulty_people()) {
         let reply = bench.post(path, &body).await;
         let what = format!("{path} {}", body.to_string().chars().take(120).collect::<String>());
         assert_problem(&reply, 422, &what);
@@ -114,6 +145,35 @@ fn faulty_knowledge() -> Vec<Fault> {
         ("/events", json!({"event_type": "x", "payload": []}), &["/payload"]),
         ("/events", json!({"event_type": "x", "payload": {"a": {"b": "\u{0}"}}}), &["/payload/a/b"]),
         ("/events", json!({"event_type": "x", "payload": {"a": "x".repeat(300_000)}}), &["/payload"]),
+    ]
+}
+
+fn faulty_people() -> Vec<Fault> {
+    let nobody = "01900000-0000-7000-8000-000000000000";
+    vec![
+        ("/domains", json!({}), &["/name"]),
+        ("/domains", json!({"name": " "}), &["/name"]),
+        ("/domains", json!({"name": "x".repeat(201), "half_life_days": 0}), &["/name", "/half_life_days"]),
+        ("/domains", json!({"name": "x", "description": "a\u{0}"}), &["/description"]),
+        ("/domains", json!({"name": "x", "colour": "red"}), &["/colour"]),
+        ("/domains", json!({"name": ["x"]}), &["/name"]),
+        ("/experts", json!({"name": "", "email": "x"}), &["/name", "/email"]),
+        ("/experts", json!({"name": "x", "domain_ids": "x"}), &["/domain_ids"]),
+        ("/experts", json!({"name": "x", "domain_ids": ["x", nobody, nobody]}), &["/domain_ids/0", "/domain_ids/2"]),
+        ("/experts", json!({"name": "x", "domain_ids": [nobody]}), &["/domain_ids/0"]),
+        ("/tasks", json!({"title": "x", "assignee_id": nobody, "domain_id": nobody}), &["/domain_id", "/assignee_id"]),
+        ("/tasks", json!({"title": "x", "status": "done", "priority": 1}), &["/priority"]),
+        ("/tasks", json!({"title": "x", "status": "done", "priority": "top"}), &["/status", "/priority"]),
+        ("/tasks", json!({"title": "x", "status": "completed"}), &["/status"]),
+        ("/tasks", json!({"title": "x", "due_at": "2025-12-14"}), &["/due_at"]),
+        ("/tasks", json!({"title": "x", "completed_at": "2025-12-14T12:00:00Z"}), &["/completed_at"]),
+        (
+            "/interactions",
+            json!({"query": "x", "expert_id": nobody, "knowledge_id": nobody}),
+            &["/expert_id", "/knowledge_id"],
+        ),
+        ("/interactions", json!({"query": "x".repeat(10_001), "feedback_score": 0}), &["/query", "/feedback_score"]),
+        ("/interactions", json!({"query": "x", "feedback_score": 4.5}), &["/feedback_score"]),
     ]
 }
 

@@ -114,6 +114,45 @@ impl Bench {
         self.send(TestRequest::patch().uri(path).insert_header(("x-api-key", KEY)).set_json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
+        self.send(TestRequest::put().uri(path).insert_header(("x-api-key", KEY)).set_json(body)).await
+    }
+
+    /// Changes what was read under this ETag.
+    pub(crate) async fn patch_if(&self, path: &str, body: &Value, etag: &str) -> Reply {
+        let request = TestRequest::patch().uri(path).insert_header(("x-api-key", KEY));
+        self.send(request.insert_header(("if-match", etag)).set_json(body)).await
+    }
+
+    /// Creates something; returns its path.
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> String {
+        let created = self.post(path, body).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{path} {body}: {}", created.text);
+        created.header("location").to_owned()
+    }
+
+    /// The values of a field in a whole list, read page by page.
+    pub(crate) async fn listed(&self, path: &str, limit: usize, field: &str) -> Vec<Value> {
+        let (mut values, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let glue = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{glue}limit={limit}{cursor}")).await;
+            assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+            let page = page.json();
+            values.extend(page["data"].as_array().unwrap().iter().map(|item| item[field].clone()));
+            assert_eq!(page["has_more"].as_bool().unwrap(), page["next_cursor"].is_string());
+            let Some(next) = page["next_cursor"].as_str() else { return values };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    /// What was told so far: names and payloads, oldest first.
+    pub(crate) async fn told(&self) -> Vec<(String, Value)> {
+        let events = self.get("/events?limit=200").await.json();
+        let tell = |event: &Value| (event["event_type"].as_str().unwrap().to_owned(), event["payload"].clone());
+        events["data"].as_array().unwrap().iter().rev().map(tell).collect()
+    }
+
     pub(crate) async fn post_with(&self, path: &str, body: &Value, header: (&'static str, &'static str)) -> Reply {
         self.send(TestRequest::post().uri(path).insert_header(("x-api-key", KEY)).insert_header(header).set_json(body))
             .await
@@ -159,6 +198,7 @@ impl Bench {
     pub(crate) async fn stored(&self) -> i64 {
         let count =
             "SELECT (SELECT count(*) FROM knowledge) + (SELECT count(*) FROM domains) + (SELECT count(*) FROM events)
+                          + (SELECT count(*) FROM experts) + (SELECT count(*) FROM tasks) + (SELECT count(*) FROM interactions)
                           + (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM deliveries)";
         self.db.client().await.query_one(count, &[]).await.unwrap().get(0)
     }

@@ -8,6 +8,7 @@ mod emitting;
 mod health;
 mod holders;
 mod migrations;
+mod people;
 mod producers;
 mod replays;
 mod reports;

@@ -1,6 +1,5 @@
 //! POST /knowledge
 
-use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpResponse, web};
 use kos_model::knowledge::KnowledgeDraft;
 use serde::Deserialize;
@@ -8,8 +7,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::KnowledgeView;
-use crate::body::{Body, storable};
-use crate::path::etag;
+use crate::body::storable;
+use crate::creation::{Creation, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -37,13 +36,15 @@ pub(crate) struct CreateKnowledge {
 /// Adds knowledge and tells of it (`knowledge_created`).
 #[utoipa::path(
     post, path = "/knowledge", tag = "knowledge", request_body = CreateKnowledge,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = KnowledgeView),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateKnowledge>) -> Result<HttpResponse> {
-    let draft = body.0;
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateKnowledge>) -> Result<HttpResponse> {
+    let draft = request.body;
     storable("/metadata", &draft.metadata)?;
     let new = KnowledgeDraft {
         content: draft.content,
@@ -53,17 +54,10 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateKnowledge>
         metadata: draft.metadata,
     }
     .check()?;
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let record = state
-        .run(async move {
-            let (record, emitted) = repository.knowledge_create(&new, intake.terms()).await?;
-            intake.take(emitted);
-            Ok(record)
+    state
+        .create(new, request.idempotency, |record| {
+            let (location, version) = (format!("/knowledge/{}", record.id), record.version);
+            created(location, Some(version), &KnowledgeView::from(record))
         })
-        .await?;
-    let (location, tag) = (format!("/knowledge/{}", record.id), etag(record.version));
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .insert_header((ETAG, tag))
-        .json(KnowledgeView::from(record)))
+        .await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use kos_model::{DeliveryPolicy, EventFilter, Locale, Violation, Violations, WebhookType};
 use kos_repository::NewWebhook;
@@ -14,8 +14,7 @@ use utoipa::ToSchema;
 
 use super::policy::{PolicyDraft, check_policy};
 use super::{Address, ChatId, WebhookView, address_of, check_locale, check_metadata, check_name};
-use crate::body::Body;
-use crate::path::etag;
+use crate::creation::{Creation, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -80,23 +79,27 @@ pub(crate) struct CreatedWebhook {
 /// Registers a webhook.
 #[utoipa::path(
     post, path = "/webhooks", tag = "webhooks", request_body = CreateWebhook,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, body = CreatedWebhook),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateWebhook>) -> Result<HttpResponse> {
-    let (new, target) = check(body.0, state.engine.sender(), state.locale)?;
-    let repository = state.repository.clone();
-    let record = state.run(async move { Ok(repository.webhook_create(new).await?) }).await?;
-    let (location, tag) = (format!("/webhooks/{}", record.id), etag(record.version));
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateWebhook>) -> Result<HttpResponse> {
+    let (new, target) = check(request.body, state.engine.sender(), state.locale)?;
     let secret = target.secret().map(|secret| secret.expose_secret().to_owned());
     let public_key = target.public_key();
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .insert_header((ETAG, tag))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(CreatedWebhook { webhook: record.into(), secret, public_key }))
+    state
+        .create(new, request.idempotency, move |record| {
+            let (location, version) = (format!("/webhooks/{}", record.id), record.version);
+            let (secret, public_key) = (secret.clone(), public_key.clone());
+            let view = CreatedWebhook { webhook: record.into(), secret, public_key };
+            let mut answer = created(location, Some(version), &view);
+            answer.headers.push((CACHE_CONTROL.to_string(), "no-store".to_owned()));
+            answer
+        })
+        .await
 }
 
 fn check(

@@ -1,0 +1,26 @@
+//! GET /tasks/{id}
+
+use actix_web::http::header::ETAG;
+use actix_web::{HttpResponse, web};
+use kos_model::TaskId;
+
+use super::{TaskView, no_such};
+use crate::path::{Id, etag};
+use crate::problem::Result;
+use crate::state::State;
+
+/// Reads one task.
+#[utoipa::path(
+    get, path = "/tasks/{id}", tag = "people and work",
+    params(("id" = String, Path, format = Uuid)),
+    responses(
+        (status = 200, body = TaskView),
+        (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn handler(state: web::Data<State>, id: Id<TaskId>) -> Result<HttpResponse> {
+    let (repository, id) = (state.repository.clone(), id.0);
+    let found = state.run(async move { Ok(repository.task_get(id).await?) }).await?;
+    let record = found.ok_or_else(|| no_such(id))?;
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(TaskView::from(record)))
+}

@@ -1,0 +1,329 @@
+//! Domains, and how many of everything belong to each.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::DomainId;
+use kos_model::domain::{DomainChange, NewDomain};
+use kos_model::event::Known;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::database::Repository;
+use crate::error::{Error, Result};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::reference::{References, Referred, changed};
+use crate::schema::domains;
+use crate::sorted::{Listed, Part, SortColumn};
+
+/// A domain as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DomainRecord {
+    /// Its id.
+    pub id: DomainId,
+    /// Its name.
+    pub name: String,
+    /// What it is about; may be empty.
+    pub description: String,
+    /// After how many days what we are sure of counts half; none where knowledge does not age.
+    pub half_life_days: Option<f64>,
+    /// Pieces of knowledge in it.
+    pub knowledge: i64,
+    /// Tasks in it.
+    pub tasks: i64,
+    /// Experts who know it.
+    pub experts: i64,
+    /// Counts its changes, from 1.
+    pub version: i32,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which domains.
+#[derive(Clone, Debug, Default)]
+pub struct DomainFilter {
+    /// With this in their name, in capitals or not.
+    pub name: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct DomainRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    description: String,
+    #[diesel(sql_type = Nullable<Double>)]
+    half_life_days: Option<f64>,
+    #[diesel(sql_type = BigInt)]
+    knowledge: i64,
+    #[diesel(sql_type = BigInt)]
+    tasks: i64,
+    #[diesel(sql_type = BigInt)]
+    experts: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(AsChangeset, Default, PartialEq)]
+#[diesel(table_name = domains)]
+struct DomainPatch {
+    name: Option<String>,
+    description: Option<String>,
+    half_life_days: Option<Option<f64>>,
+}
+
+const COLUMNS: &str = "it.*,
+    (SELECT count(*) FROM knowledge k WHERE k.domain_id = it.id AND k.deleted_at IS NULL) AS knowledge,
+    (SELECT count(*) FROM tasks t WHERE t.domain_id = it.id) AS tasks,
+    (SELECT count(*) FROM expert_domains e WHERE e.domain_id = it.id) AS experts";
+
+/// Knowledge that was deleted goes along, so that its history still leads somewhere.
+const MOVE_KNOWLEDGE: &str = "
+UPDATE knowledge SET domain_id = $2, version = version + 1, updated_at = now() WHERE domain_id = $1";
+const MOVE_TASKS: &str = "
+UPDATE tasks SET domain_id = $2, version = version + 1, updated_at = now() WHERE domain_id = $1";
+const MOVE_EXPERTS: &str = "
+WITH held AS (
+    SELECT id FROM experts WHERE id IN (SELECT expert_id FROM expert_domains WHERE domain_id = $1)
+    ORDER BY id FOR NO KEY UPDATE
+), moved AS (
+    DELETE FROM expert_domains e USING held WHERE e.expert_id = held.id AND e.domain_id = $1 RETURNING e.expert_id
+), changed AS (
+    UPDATE experts SET version = version + 1, updated_at = now() WHERE id IN (SELECT expert_id FROM moved)
+)
+INSERT INTO expert_domains (expert_id, domain_id) SELECT expert_id, $2 FROM moved WHERE $2 IS NOT NULL
+ON CONFLICT DO NOTHING";
+
+impl DomainRecord {
+    /// What domains can be sorted by.
+    pub const SORTS: &'static [SortColumn] =
+        &[SortColumn::text("name", "it.name"), SortColumn::time("created_at", "it.created_at")];
+}
+
+impl Repository {
+    /// Stores a domain, with the event that tells of it.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when another has the name; the database is unavailable. Then nothing is stored.
+    pub async fn domain_create(&self, new: &NewDomain, terms: &LeaseTerms) -> Result<(DomainRecord, Emitted)> {
+        let mut connection = self.connection().await?;
+        connection.transaction(async |tx| self.domain_create_in_tx(tx, new, terms).await).await
+    }
+
+    pub(crate) async fn domain_create_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &NewDomain,
+        terms: &LeaseTerms,
+    ) -> Result<(DomainRecord, Emitted)> {
+        let id = DomainId::generate();
+        // Of two who take a name at once the later waits for the first, and then finds it taken.
+        let made = diesel::insert_into(domains::table)
+            .values((
+                domains::id.eq(id.0),
+                domains::name.eq(&new.name),
+                domains::description.eq(&new.description),
+                domains::half_life_days.eq(new.half_life_days),
+            ))
+            .on_conflict(domains::name)
+            .do_nothing()
+            .execute(tx)
+            .await?;
+        if made == 0 {
+            return Err(Error::Taken { field: "name", by: domain_named(tx, &new.name).await? });
+        }
+        let record = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?;
+        let event = NewEvent::new(Known::DomainCreated.event_type(), record.told());
+        let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+        Ok((record, emitted))
+    }
+
+    /// One domain.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn domain_get(&self, id: DomainId) -> Result<Option<DomainRecord>> {
+        domain_in_tx(&mut *self.connection().await?, id).await
+    }
+
+    /// A part of the list of domains; [`DomainRecord::SORTS`] has its orders.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn domain_list(&self, filter: &DomainFilter, part: &Part) -> Result<Vec<Listed<DomainRecord>>> {
+        let mut connection = self.connection().await?;
+        let conditions = "($4 IS NULL OR position(lower($4) IN lower(it.name)) > 0)";
+        let rows: Vec<Listed<DomainRow>> = sql_query(part.select(COLUMNS, "domains it", conditions))
+            .bind::<Nullable<Text>, _>(part.key())
+            .bind::<Nullable<SqlUuid>, _>(part.id())
+            .bind::<BigInt, _>(i64::from(part.limit))
+            .bind::<Nullable<Text>, _>(filter.name.as_deref())
+            .get_results(&mut connection)
+            .await?;
+        Ok(rows.into_iter().map(|it| Listed { record: it.record.read(), key: it.key }).collect())
+    }
+
+    /// Changes a domain and tells of it, unless nothing is different. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when `version` is given and is not the present one; [`Error::Taken`]; the database is
+    /// unavailable.
+    pub async fn domain_update(
+        &self,
+        id: DomainId,
+        change: &DomainChange,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(DomainRecord, Option<Emitted>)>> {
+        let mut connection = self.connection().await?;
+        let done =
+            connection.transaction(async |tx| self.domain_update_in_tx(tx, id, change, version, terms).await).await;
+        match (done, &change.name) {
+            (Err(Error::Taken { field, .. }), Some(name)) => {
+                Err(Error::Taken { field, by: domain_named(&mut connection, name).await? })
+            }
+            (done, _) => done,
+        }
+    }
+
+    async fn domain_update_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        id: DomainId,
+        change: &DomainChange,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(DomainRecord, Option<Emitted>)>> {
+        domains::table.find(id.0).select(domains::id).for_no_key_update().first::<Uuid>(tx).await.optional()?;
+        let Some(present) = domain_in_tx(tx, id).await? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != present.version) {
+            return Err(Error::Stale);
+        }
+        let patch = DomainPatch {
+            name: changed(change.name.clone(), &present.name),
+            description: changed(change.description.clone(), &present.description),
+            half_life_days: changed(change.half_life_days, &present.half_life_days),
+        };
+        if patch == DomainPatch::default() {
+            return Ok(Some((present, None)));
+        }
+        diesel::update(domains::table.find(id.0))
+            .set((patch, domains::version.eq(present.version + 1), domains::updated_at.eq(diesel::dsl::now)))
+            .execute(tx)
+            .await
+            .map_err(name_taken)?;
+        let record = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?;
+        let event = NewEvent::new(Known::DomainUpdated.event_type(), record.told());
+        let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+        Ok(Some((record, Some(emitted))))
+    }
+
+    /// Removes a domain and tells of it. What is in it goes to `move_to`. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when something is in it and nobody says where to; [`Error::Dangling`] when `move_to` does
+    /// not exist; [`Error::Stale`] as in [`Self::domain_update`]; the database is unavailable.
+    pub async fn domain_delete(
+        &self,
+        id: DomainId,
+        move_to: Option<DomainId>,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<Emitted>> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |tx| {
+                // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
+                // Nothing can be put into the domain from here on.
+                let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
+                let locked = domains::table.select(domains::id).filter(domains::id.eq_any(&both));
+                locked.order(domains::id).for_update().load::<Uuid>(tx).await?;
+                let Some(record) = domain_in_tx(tx, id).await? else { return Ok(None) };
+                if version.is_some_and(|expected| expected != record.version) {
+                    return Err(Error::Stale);
+                }
+                let to = move_to.map(|id| id.0);
+                References::default().with("move_to", Referred::Domain, to).hold_in_tx(tx).await?;
+                let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];
+                if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
+                    return Err(Error::InUse(users.to_vec()));
+                }
+                for statement in [MOVE_EXPERTS, MOVE_TASKS, MOVE_KNOWLEDGE] {
+                    sql_query(statement).bind::<SqlUuid, _>(id.0).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
+                }
+                diesel::delete(domains::table.find(id.0)).execute(tx).await?;
+                let mut told = record.told();
+                if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
+                    fields.insert("moved_to".to_owned(), json!(to));
+                }
+                let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
+                self.event_emit_in_tx(tx, event, terms).await.map(Some)
+            })
+            .await
+    }
+}
+
+async fn domain_in_tx(tx: &mut AsyncPgConnection, id: DomainId) -> Result<Option<DomainRecord>> {
+    let row: Option<DomainRow> = sql_query(format!("SELECT {COLUMNS} FROM domains it WHERE it.id = $1"))
+        .bind::<SqlUuid, _>(id.0)
+        .get_result(tx)
+        .await
+        .optional()?;
+    Ok(row.map(DomainRow::read))
+}
+
+async fn domain_named(tx: &mut AsyncPgConnection, name: &str) -> Result<Option<Uuid>> {
+    Ok(domains::table.filter(domains::name.eq(name)).select(domains::id).first(tx).await.optional()?)
+}
+
+fn name_taken(error: DieselError) -> Error {
+    if matches!(error, DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) {
+        Error::Taken { field: "name", by: None }
+    } else {
+        error.into()
+    }
+}
+
+impl DomainRecord {
+    /// What listeners are told of it.
+    fn told(&self) -> Value {
+        let mut told = json!({"domain_id": self.id, "name": self.name});
+        if let Some(fields) = told.as_object_mut() {
+            if !self.description.is_empty() {
+                fields.insert("description".to_owned(), self.description.as_str().into());
+            }
+            if let Some(days) = self.half_life_days {
+                fields.insert("half_life_days".to_owned(), days.into());
+            }
+        }
+        told
+    }
+}
+
+impl DomainRow {
+    fn read(self) -> DomainRecord {
+        DomainRecord {
+            id: DomainId(self.id),
+            name: self.name,
+            description: self.description,
+            half_life_days: self.half_life_days,
+            knowledge: self.knowledge,
+            tasks: self.tasks,
+            experts: self.experts,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}

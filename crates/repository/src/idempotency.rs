@@ -1,0 +1,224 @@
+//! Requests that create something, each carried out once however often it is sent: under the caller's key its
+//! answer is kept, in the transaction that makes the change, and given again.
+
+use std::future::Future;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::domain::NewDomain;
+use kos_model::expert::NewExpert;
+use kos_model::interaction::NewInteraction;
+use kos_model::knowledge::NewKnowledge;
+use kos_model::task::NewTask;
+use sha2::{Digest, Sha256};
+
+use crate::database::Repository;
+use crate::domain::DomainRecord;
+use crate::error::{Error, Result};
+use crate::event::{Emitted, LeaseTerms};
+use crate::expert::ExpertRecord;
+use crate::interaction::InteractionRecord;
+use crate::knowledge::KnowledgeRecord;
+use crate::schema::idempotency_keys;
+use crate::task::TaskRecord;
+use crate::webhook::{NewWebhook, WebhookRecord};
+
+/// A request under its caller's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, 1 to 255 visible ASCII characters.
+    pub key: String,
+    /// Where it was sent; the same key may be used elsewhere for something else.
+    pub route: String,
+    /// A hash of what was sent.
+    pub body_hash: Vec<u8>,
+}
+
+/// An answer, as it is given and given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names and values of its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
+}
+
+/// What became of a request that creates something.
+#[derive(Debug)]
+pub struct Created {
+    /// The answer.
+    pub answer: Answer,
+    /// The event that tells of what was created.
+    pub emitted: Option<Emitted>,
+    /// Whether it was carried out before, and only answered now.
+    pub is_replayed: bool,
+}
+
+/// What can be created under a key: values that have passed their rules.
+pub trait Create: Sync {
+    /// It, as stored.
+    type Record: Send;
+
+    /// Stores it within the caller's transaction, with the event that tells of it.
+    #[doc(hidden)]
+    fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> impl Future<Output = Result<(Self::Record, Option<Emitted>)>> + Send;
+}
+
+/// Renders the answer that tells of something new.
+pub type Render<'a, R> = &'a (dyn Fn(R) -> Answer + Send + Sync);
+
+impl Repository {
+    /// Creates something and renders the answer to whoever asked for it. Under a key that was used before for the
+    /// same request nothing is created, and the answer is the one that was given then.
+    ///
+    /// # Errors
+    /// [`Error::KeyBusy`] while such a request is under way; [`Error::KeyReused`] when the key was used for another;
+    /// whatever the creation itself may fail with. Then nothing is stored, and the key is free.
+    pub async fn create<N: Create>(
+        &self,
+        new: &N,
+        terms: &LeaseTerms,
+        idempotency: Option<&Idempotency>,
+        render: Render<'_, N::Record>,
+    ) -> Result<Created> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |tx| {
+                if let Some(request) = idempotency
+                    && let Some(answer) = self.answer_find_in_tx(tx, request).await?
+                {
+                    return Ok(Created { answer, emitted: None, is_replayed: true });
+                }
+                let (record, emitted) = new.create_in_tx(self, tx, terms).await?;
+                let answer = render(record);
+                if let Some(request) = idempotency {
+                    self.answer_keep_in_tx(tx, request, &answer).await?;
+                }
+                Ok(Created { answer, emitted, is_replayed: false })
+            })
+            .await
+    }
+
+    /// Takes the key until the transaction ends, and finds what was answered under it before.
+    async fn answer_find_in_tx(&self, tx: &mut AsyncPgConnection, request: &Idempotency) -> Result<Option<Answer>> {
+        let taken: TakenRow = sql_query("SELECT pg_try_advisory_xact_lock($1) AS taken")
+            .bind::<BigInt, _>(request.lock())
+            .get_result(tx)
+            .await?;
+        if !taken.taken {
+            return Err(Error::KeyBusy);
+        }
+        // Only now: what whoever held the key before has stored is seen by a statement that begins after it ended.
+        let row: Option<(Vec<u8>, i32, Vec<u8>)> = idempotency_keys::table
+            .find((&request.route, &request.key))
+            .select((idempotency_keys::body_hash, idempotency_keys::status, idempotency_keys::answer))
+            .first(tx)
+            .await
+            .optional()?;
+        let Some((body_hash, status, sealed)) = row else { return Ok(None) };
+        if body_hash != request.body_hash {
+            return Err(Error::KeyReused);
+        }
+        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Inconsistent {
+            table: "idempotency_keys",
+            column: "answer",
+            row: request.place(),
+            source,
+        };
+        let opened = self.keys.open(&request.place(), &sealed)?;
+        let (headers, body) = serde_json::from_slice(&opened).map_err(|error| unreadable(Box::new(error)))?;
+        let status = status.try_into().map_err(|error: std::num::TryFromIntError| unreadable(Box::new(error)))?;
+        Ok(Some(Answer { status, headers, body }))
+    }
+
+    async fn answer_keep_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        request: &Idempotency,
+        answer: &Answer,
+    ) -> Result<()> {
+        // Texts always serialise.
+        let plain = serde_json::to_vec(&(&answer.headers, &answer.body)).unwrap_or_default();
+        diesel::insert_into(idempotency_keys::table)
+            .values((
+                idempotency_keys::route.eq(&request.route),
+                idempotency_keys::key.eq(&request.key),
+                idempotency_keys::body_hash.eq(&request.body_hash),
+                idempotency_keys::status.eq(i32::from(answer.status)),
+                idempotency_keys::answer.eq(self.keys.seal(&request.place(), &plain)?),
+            ))
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct TakenRow {
+    #[diesel(sql_type = Bool)]
+    taken: bool,
+}
+
+impl Idempotency {
+    /// The row, as it is sealed.
+    fn place(&self) -> String {
+        format!("idempotency_keys|{}|{}", self.route, self.key)
+    }
+
+    fn lock(&self) -> i64 {
+        let digest: [u8; 32] = Sha256::digest(self.place()).into();
+        let mut start = [0; 8];
+        start.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        i64::from_be_bytes(start)
+    }
+}
+
+/// A creation that tells of itself.
+macro_rules! creates {
+    ($($new:ty => $record:ty, $method:ident;)+) => {$(
+        impl Create for $new {
+            type Record = $record;
+
+            async fn create_in_tx(
+                &self,
+                repository: &Repository,
+                tx: &mut AsyncPgConnection,
+                terms: &LeaseTerms,
+            ) -> Result<(Self::Record, Option<Emitted>)> {
+                let (record, emitted) = repository.$method(tx, self, terms).await?;
+                Ok((record, Some(emitted)))
+            }
+        }
+    )+};
+}
+
+creates! {
+    NewKnowledge => KnowledgeRecord, knowledge_create_in_tx;
+    NewDomain => DomainRecord, domain_create_in_tx;
+    NewExpert => ExpertRecord, expert_create_in_tx;
+    NewTask => TaskRecord, task_create_in_tx;
+    NewInteraction => InteractionRecord, interaction_create_in_tx;
+}
+
+/// Nobody is told of a new webhook.
+impl Create for NewWebhook {
+    type Record = WebhookRecord;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        _terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Option<Emitted>)> {
+        Ok((repository.webhook_create_in_tx(tx, self).await?, None))
+    }
+}

@@ -1,0 +1,261 @@
+//! Interactions, and the feedback on them, which the database adds up on the knowledge that was used
+//! (`interaction_counts`).
+
+use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::event::Known;
+use kos_model::interaction::{Feedback, NewInteraction};
+use kos_model::{ExpertId, InteractionId, KnowledgeId};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::database::Repository;
+use crate::error::{Error, Result};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::reference::{References, Referred};
+use crate::schema::interactions;
+use crate::sorted::{Listed, Part, SortColumn};
+
+/// How much of an answer an event carries, in characters; the whole is at `GET /interactions/{id}`.
+const EVENT_RESPONSE: usize = 4_000;
+
+/// An interaction as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InteractionRecord {
+    /// Its id.
+    pub id: InteractionId,
+    /// Who answered.
+    pub expert_id: Option<ExpertId>,
+    /// Their name.
+    pub expert: Option<String>,
+    /// The knowledge that was used.
+    pub knowledge_id: Option<KnowledgeId>,
+    /// The question.
+    pub query: String,
+    /// The answer; may be empty.
+    pub response: String,
+    /// What the asker thought of it, from 1, useless, to 5, excellent.
+    pub feedback_score: Option<i32>,
+    /// The same in words.
+    pub feedback_comment: Option<String>,
+    /// When that was last said.
+    pub feedback_at: Option<DateTime<Utc>>,
+    /// When it was logged.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Which interactions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InteractionFilter {
+    /// Those of this expert.
+    pub expert_id: Option<ExpertId>,
+    /// Those that used this knowledge.
+    pub knowledge_id: Option<KnowledgeId>,
+    /// Those with feedback, or those without.
+    pub has_feedback: Option<bool>,
+    /// From then on …
+    pub since: Option<DateTime<Utc>>,
+    /// … to before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+#[derive(QueryableByName)]
+struct InteractionRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    expert_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    expert: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    knowledge_id: Option<Uuid>,
+    #[diesel(sql_type = Text)]
+    query: String,
+    #[diesel(sql_type = Text)]
+    response: String,
+    #[diesel(sql_type = Nullable<Integer>)]
+    feedback_score: Option<i32>,
+    #[diesel(sql_type = Nullable<Text>)]
+    feedback_comment: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    feedback_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+const COLUMNS: &str = "it.*, e.name AS expert";
+const TABLES: &str = "interactions it LEFT JOIN experts e ON e.id = it.expert_id";
+const CONDITIONS: &str = "($4 IS NULL OR it.expert_id = $4) AND ($5 IS NULL OR it.knowledge_id = $5)
+    AND ($6 IS NULL OR (it.feedback_score IS NOT NULL) = $6)
+    AND ($7 IS NULL OR it.created_at >= $7) AND ($8 IS NULL OR it.created_at < $8)";
+
+impl InteractionRecord {
+    /// What interactions can be sorted by.
+    pub const SORTS: &'static [SortColumn] = &[SortColumn::time("created_at", "it.created_at")];
+}
+
+impl Repository {
+    /// Stores an interaction, with the event that tells of it.
+    ///
+    /// # Errors
+    /// [`Error::Dangling`] when its expert or knowledge does not exist; the database is unavailable. Then nothing
+    /// is stored.
+    pub async fn interaction_create(
+        &self,
+        new: &NewInteraction,
+        terms: &LeaseTerms,
+    ) -> Result<(InteractionRecord, Emitted)> {
+        let mut connection = self.connection().await?;
+        connection.transaction(async |tx| self.interaction_create_in_tx(tx, new, terms).await).await
+    }
+
+    pub(crate) async fn interaction_create_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &NewInteraction,
+        terms: &LeaseTerms,
+    ) -> Result<(InteractionRecord, Emitted)> {
+        let id = InteractionId::generate();
+        let (expert, knowledge) = (new.expert_id.map(|id| id.0), new.knowledge_id.map(|id| id.0));
+        let references = References::default().with("/expert_id", Referred::Expert, expert);
+        references.with("/knowledge_id", Referred::Knowledge, knowledge).hold_in_tx(tx).await?;
+        let feedback = new.feedback.as_ref();
+        diesel::insert_into(interactions::table)
+            .values((
+                interactions::id.eq(id.0),
+                interactions::expert_id.eq(expert),
+                interactions::knowledge_id.eq(knowledge),
+                interactions::query.eq(&new.query),
+                interactions::response.eq(&new.response),
+                interactions::feedback_score.eq(feedback.map(|said| said.score)),
+                interactions::feedback_comment.eq(feedback.and_then(|said| said.comment.as_deref())),
+                interactions::feedback_at.eq(moment(if feedback.is_some() { "now()" } else { "NULL" })),
+            ))
+            .execute(tx)
+            .await?;
+        let record = interaction_in_tx(tx, id).await?.ok_or(Error::Stale)?;
+        let event = NewEvent::new(Known::InteractionLogged.event_type(), record.told());
+        let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+        Ok((record, emitted))
+    }
+
+    /// One interaction.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn interaction_get(&self, id: InteractionId) -> Result<Option<InteractionRecord>> {
+        interaction_in_tx(&mut *self.connection().await?, id).await
+    }
+
+    /// A part of the list of interactions; [`InteractionRecord::SORTS`] has its orders.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn interaction_list(
+        &self,
+        filter: &InteractionFilter,
+        part: &Part,
+    ) -> Result<Vec<Listed<InteractionRecord>>> {
+        let mut connection = self.connection().await?;
+        let rows: Vec<Listed<InteractionRow>> = sql_query(part.select(COLUMNS, TABLES, CONDITIONS))
+            .bind::<Nullable<Text>, _>(part.key())
+            .bind::<Nullable<SqlUuid>, _>(part.id())
+            .bind::<BigInt, _>(i64::from(part.limit))
+            .bind::<Nullable<SqlUuid>, _>(filter.expert_id.map(|id| id.0))
+            .bind::<Nullable<SqlUuid>, _>(filter.knowledge_id.map(|id| id.0))
+            .bind::<Nullable<Bool>, _>(filter.has_feedback)
+            .bind::<Nullable<Timestamptz>, _>(filter.since)
+            .bind::<Nullable<Timestamptz>, _>(filter.until)
+            .get_results(&mut connection)
+            .await?;
+        Ok(rows.into_iter().map(|it| Listed { record: it.record.read(), key: it.key }).collect())
+    }
+
+    /// Notes what the asker thought of an answer, in the place of what was noted before. `None` when there is no
+    /// such interaction.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn interaction_rate(&self, id: InteractionId, feedback: &Feedback) -> Result<Option<InteractionRecord>> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |tx| {
+                diesel::update(interactions::table.find(id.0))
+                    .set((
+                        interactions::feedback_score.eq(feedback.score),
+                        interactions::feedback_comment.eq(feedback.comment.as_deref()),
+                        interactions::feedback_at.eq(moment("now()")),
+                    ))
+                    .execute(tx)
+                    .await?;
+                interaction_in_tx(tx, id).await
+            })
+            .await
+    }
+
+    /// Removes an interaction, with its feedback; `false` when there is none.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn interaction_delete(&self, id: InteractionId) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        Ok(diesel::delete(interactions::table.find(id.0)).execute(&mut connection).await? > 0)
+    }
+}
+
+fn moment(expression: &str) -> SqlLiteral<Nullable<Timestamptz>> {
+    diesel::dsl::sql(expression)
+}
+
+async fn interaction_in_tx(tx: &mut AsyncPgConnection, id: InteractionId) -> Result<Option<InteractionRecord>> {
+    let row: Option<InteractionRow> = sql_query(format!("SELECT {COLUMNS} FROM {TABLES} WHERE it.id = $1"))
+        .bind::<SqlUuid, _>(id.0)
+        .get_result(tx)
+        .await
+        .optional()?;
+    Ok(row.map(InteractionRow::read))
+}
+
+impl InteractionRecord {
+    /// What listeners are told of it.
+    fn told(&self) -> Value {
+        let response: String = self.response.chars().take(EVENT_RESPONSE).collect();
+        let is_cut = response.len() < self.response.len();
+        let mut told = Map::new();
+        let mut tell = |name: &str, value: Value| {
+            if !value.is_null() && value != "" {
+                told.insert(name.to_owned(), value);
+            }
+        };
+        tell("interaction_id", json!(self.id));
+        tell("query", self.query.as_str().into());
+        tell("response", response.into());
+        tell("response_truncated", if is_cut { Value::Bool(true) } else { Value::Null });
+        tell("expert", json!(self.expert));
+        tell("expert_id", json!(self.expert_id));
+        tell("knowledge_id", json!(self.knowledge_id));
+        tell("feedback_score", json!(self.feedback_score));
+        Value::Object(told)
+    }
+}
+
+impl InteractionRow {
+    fn read(self) -> InteractionRecord {
+        InteractionRecord {
+            id: InteractionId(self.id),
+            expert_id: self.expert_id.map(ExpertId),
+            expert: self.expert,
+            knowledge_id: self.knowledge_id.map(KnowledgeId),
+            query: self.query,
+            response: self.response,
+            feedback_score: self.feedback_score,
+            feedback_comment: self.feedback_comment,
+            feedback_at: self.feedback_at,
+            created_at: self.created_at,
+        }
+    }
+}

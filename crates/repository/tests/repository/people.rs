@@ -1,0 +1,201 @@
+//! What the database sees to by itself about domains, experts, tasks and interactions, whoever writes.
+
+use kos_model::domain::DomainDraft;
+use kos_model::expert::{ExpertDraft, ExpertEdit};
+use kos_model::interaction::{FeedbackDraft, InteractionDraft};
+use kos_model::knowledge::KnowledgeDraft;
+use kos_model::task::{TaskDraft, TaskEdit};
+use kos_model::{DomainId, TaskStatus};
+use kos_repository::{Error, Repository};
+use kos_test_support::TestDb;
+
+use crate::builders::{free, repository};
+
+async fn domain(repository: &Repository, name: &str) -> DomainId {
+    let draft = DomainDraft { name: name.to_owned(), ..DomainDraft::default() };
+    repository.domain_create(&draft.check().unwrap(), &free()).await.unwrap().0.id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_and_the_model_agree_where_a_task_may_go() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    for from in TaskStatus::ALL {
+        for to in TaskStatus::ALL {
+            let sql = "INSERT INTO tasks (title, status) VALUES ('x', $1) RETURNING id::text, completed_at IS NOT NULL";
+            let row = client.query_one(sql, &[&from.as_str()]).await.unwrap();
+            assert_eq!(row.get::<_, bool>(1), *from == TaskStatus::Completed, "{from}");
+            let sql = "UPDATE tasks SET status = $2 WHERE id::text = $1 RETURNING completed_at IS NOT NULL";
+            let moved = client.query_one(sql, &[&row.get::<_, String>(0), &to.as_str()]).await;
+            assert_eq!(moved.is_ok(), from.may_become(*to), "{from} to {to}: {moved:?}");
+            if let Ok(row) = moved {
+                assert_eq!(row.get::<_, bool>(0), *to == TaskStatus::Completed, "{from} to {to}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sets_by_hand_when_a_task_was_completed() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    let sql = "INSERT INTO tasks (title, status, completed_at) VALUES
+                   ('brought in', 'completed', '2020-01-01Z'), ('open', 'pending', '2020-01-01Z');
+               UPDATE tasks SET completed_at = now(), title = title || '!'";
+    client.batch_execute(sql).await.unwrap();
+    let sql = "SELECT title FROM tasks WHERE completed_at = '2020-01-01Z'";
+    let kept: Vec<String> = client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(kept, ["brought in!"]);
+    let sql = "SELECT title FROM tasks WHERE completed_at IS NULL";
+    assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, String>(0), "open!");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feedback_follows_its_interaction_to_other_knowledge_and_vanishes_with_it() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let mut known = Vec::new();
+    for content in ["a", "b"] {
+        let draft = KnowledgeDraft { content: content.to_owned(), ..KnowledgeDraft::default() };
+        known.push(repository.knowledge_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
+    }
+    let draft = InteractionDraft {
+        query: "q".to_owned(),
+        knowledge_id: Some(known[0].to_string()),
+        feedback_score: Some(5),
+        ..InteractionDraft::default()
+    };
+    let (talk, _) = repository.interaction_create(&draft.check().unwrap(), &free()).await.unwrap();
+    let client = db.client().await;
+    let counted = async |expected: [(f64, i32); 2]| {
+        let sql = "SELECT feedback_sum, feedback_count FROM knowledge ORDER BY content";
+        let rows = client.query(sql, &[]).await.unwrap();
+        assert_eq!(rows.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(f64, i32)>>(), expected);
+    };
+    counted([(1.0, 1), (0.0, 0)]).await;
+    client.batch_execute(&format!("UPDATE interactions SET knowledge_id = '{}'", known[1])).await.unwrap();
+    counted([(0.0, 0), (1.0, 1)]).await;
+    client.batch_execute("UPDATE interactions SET feedback_score = NULL").await.unwrap();
+    counted([(0.0, 0), (0.0, 0)]).await;
+    let feedback = FeedbackDraft { score: 2, comment: None }.check().unwrap();
+    repository.interaction_rate(talk.id, &feedback).await.unwrap();
+    counted([(0.0, 0), (-0.5, 1)]).await;
+    client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", known[1])).await.unwrap();
+    let left = repository.interaction_get(talk.id).await.unwrap().unwrap();
+    assert_eq!((left.knowledge_id, left.feedback_score), (None, Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_while_others_point_at_it_is_a_fault_of_theirs_and_never_a_hole() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for round in 0..20 {
+        let id = domain(&repository, &format!("round {round}")).await;
+        let draft = TaskDraft { title: "x".to_owned(), domain_id: Some(id.to_string()), ..TaskDraft::default() }
+            .check()
+            .unwrap();
+        let known = KnowledgeDraft {
+            content: "x".to_owned(),
+            domain: Some(format!("round {round}")),
+            ..KnowledgeDraft::default()
+        };
+        let (known, terms) = (known.check().unwrap(), free());
+        let (removed, task, known) = tokio::join!(
+            repository.domain_delete(id, None, None, &terms),
+            repository.task_create(&draft, &terms),
+            repository.knowledge_create(&known, &terms),
+        );
+        assert!(known.is_ok(), "a domain that is named is there or made anew: {known:?}");
+        match (removed, task) {
+            (Ok(Some(_)), Err(Error::Dangling(faults))) => assert_eq!(faults.as_slice()[0].pointer, "/domain_id"),
+            (Err(Error::InUse(_)), Ok(_) | Err(Error::Dangling(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn domains_that_are_moved_into_each_other_at_once_lose_nothing() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for round in 0..10 {
+        let one = domain(&repository, &format!("one {round}")).await;
+        let two = domain(&repository, &format!("two {round}")).await;
+        for id in [one, two] {
+            let draft = TaskDraft { title: "x".to_owned(), domain_id: Some(id.to_string()), ..TaskDraft::default() };
+            repository.task_create(&draft.check().unwrap(), &free()).await.unwrap();
+        }
+        let terms = free();
+        let (there, back) = tokio::join!(
+            repository.domain_delete(one, Some(two), None, &terms),
+            repository.domain_delete(two, Some(one), None, &terms),
+        );
+        let done = [&there, &back].iter().filter(|moved| matches!(moved, Ok(Some(_)))).count();
+        assert_eq!(done, 1, "{there:?} {back:?}");
+        let left = [one, two].map(|id| repository.domain_get(id));
+        let left = futures_util::future::join_all(left).await;
+        let tasks: Vec<i64> = left.into_iter().filter_map(|domain| domain.unwrap().map(|it| it.tasks)).collect();
+        assert_eq!(tasks, [2]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn experts_who_take_over_from_each_other_at_once_lose_no_task() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for _ in 0..10 {
+        let mut ids = Vec::new();
+        for name in ["one", "two"] {
+            let draft = ExpertDraft { name: name.to_owned(), ..ExpertDraft::default() };
+            let id = repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+            let assignee_id = Some(id.to_string());
+            let draft = TaskDraft { title: "x".to_owned(), assignee_id, ..TaskDraft::default() };
+            repository.task_create(&draft.check().unwrap(), &free()).await.unwrap();
+            ids.push(id);
+        }
+        let terms = free();
+        let (there, back) = tokio::join!(
+            repository.expert_delete(ids[0], Some(ids[1]), None, &terms),
+            repository.expert_delete(ids[1], Some(ids[0]), None, &terms),
+        );
+        let done = [&there, &back].iter().filter(|moved| matches!(moved, Ok(Some(_)))).count();
+        assert_eq!(done, 1, "{there:?} {back:?}");
+    }
+    let sql = "SELECT count(*) FROM tasks t JOIN experts e ON e.id = t.assignee_id";
+    assert_eq!(db.client().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_is_moved_while_its_experts_and_tasks_change_and_nobody_has_to_give_way() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (old, new) = (domain(&repository, "first").await, domain(&repository, "other").await);
+    let draft = ExpertDraft { name: "x".to_owned(), domain_ids: vec![old.to_string()], ..ExpertDraft::default() };
+    let expert = repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    let (domain_id, assignee_id) = (Some(old.to_string()), Some(expert.to_string()));
+    let draft = TaskDraft { title: "x".to_owned(), domain_id, assignee_id, ..TaskDraft::default() };
+    let task = repository.task_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    let mut present = old;
+    for round in 0..20 {
+        let heir = domain(&repository, &format!("heir {round}")).await;
+        let known = if round % 2 == 0 { vec![] } else { vec![new.to_string()] };
+        let edit = ExpertEdit { domain_ids: Some(known), ..ExpertEdit::default() }.check().unwrap();
+        let title = TaskEdit {
+            title: Some(format!("x {round}")),
+            assignee_id: Some(Some(expert.to_string())),
+            domain_id: Some(Some(heir.to_string())),
+            ..TaskEdit::default()
+        };
+        let (title, terms) = (title.check().unwrap(), free());
+        let (moved, edited, titled) = tokio::join!(
+            repository.domain_delete(present, Some(heir), None, &terms),
+            repository.expert_update(expert, &edit, None, &terms),
+            repository.task_update(task, &title, None, &terms),
+        );
+        assert!(moved.unwrap().is_some());
+        assert!(edited.unwrap().is_some() && titled.unwrap().is_some());
+        let again = ExpertEdit { domain_ids: Some(vec![heir.to_string()]), ..ExpertEdit::default() };
+        repository.expert_update(expert, &again.check().unwrap(), None, &terms).await.unwrap();
+        present = heir;
+    }
+}
