@@ -1,4 +1,5 @@
 DROP FUNCTION knowledge_query(text[], text[], text[]);
+DROP TABLE knowledge_history;
 DROP TABLE knowledge;
 DROP FUNCTION knowledge_words(text, text);
 DROP TABLE domains;

@@ -22,7 +22,10 @@ use crate::routes::{deliveries, events, knowledge, replays, search, stats, syste
     ),
     paths(
         system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
-        knowledge::create::handler, knowledge::get::handler, search::handler,
+        knowledge::create::handler, knowledge::list::handler, knowledge::get::handler, knowledge::update::handler,
+        knowledge::delete::handler, knowledge::restore::handler, knowledge::verify::handler,
+        knowledge::history::handler, knowledge::revert::handler, knowledge::duplicates::handler,
+        knowledge::batch::handler, knowledge::export::handler, knowledge::import::handler, search::handler,
         events::create::handler, events::batch::handler, events::list::handler, events::get::handler,
         events::types::handler,
         webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,

@@ -6,8 +6,10 @@
 pub mod delivery;
 pub mod event;
 pub mod id;
+pub mod json;
 pub mod knowledge;
 pub mod locale;
+pub mod ndjson;
 pub mod payload;
 pub mod policy;
 pub mod retry;

@@ -33,7 +33,11 @@ pub use directory::{Directory, Recipient};
 pub use error::{Chain, Error, Result};
 pub use event::{Emitted, LeaseTerms, NewEvent};
 pub use holder::{Holder, TokenMint};
-pub use knowledge::{KnowledgeRecord, KnowledgeSearch, SearchHit};
+pub use knowledge::{
+    ACTOR_API, ACTOR_IMPORT, ChangeTerms, ChangedKnowledge, CreatedKnowledge, HistoryRecord, KnowledgeExport,
+    KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeRecord, KnowledgeSearch, KnowledgeSnapshot, KnowledgeSort,
+    NearDuplicate, SearchHit, Stored,
+};
 pub use partition::{Kept, Retention};
 pub use pulse::Pulse;
 pub use replay::{NewReplay, ReplayRecord};

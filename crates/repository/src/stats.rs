@@ -71,7 +71,7 @@ SELECT k.*, w.*, l.*,
 FROM (
     SELECT count(*) AS knowledge, count(*) FILTER (WHERE is_verified) AS verified,
            avg(confidence_score) AS average_confidence
-    FROM knowledge
+    FROM knowledge WHERE deleted_at IS NULL
 ) AS k, (
     SELECT count(*) AS webhooks, count(*) FILTER (WHERE enabled) AS webhooks_enabled FROM webhooks
 ) AS w, (

@@ -13,7 +13,7 @@ async fn know(repository: &Repository, content: &str, domain: &str, confidence: 
         confidence_score: Some(confidence),
         ..KnowledgeDraft::default()
     };
-    repository.knowledge_create(&draft.check().unwrap(), &free()).await.unwrap();
+    repository.knowledge_create(&draft.check().unwrap(), "api", &free()).await.unwrap();
 }
 
 async fn found(repository: &Repository, search: KnowledgeSearch) -> Vec<String> {
