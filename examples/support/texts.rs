@@ -1,6 +1,7 @@
 //! Real texts that a Debian machine carries: what apt says of packages (English), and the messages of
 //! programs (Russian).
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +31,10 @@ pub fn gather(wanted: usize) -> Vec<Text> {
     loop {
         let pair = [english.next(), russian.next()];
         if pair.iter().all(Option::is_none) {
+            // What two programs say alike is one piece of knowledge.
+            let mut seen = HashSet::new();
+            let folded = |content: &str| content.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+            texts.retain(|text: &Text| seen.insert(folded(&text.content)));
             return texts;
         }
         texts.extend(pair.into_iter().flatten());

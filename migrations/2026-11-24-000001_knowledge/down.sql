@@ -1,3 +1,4 @@
+DROP TABLE knowledge_history;
 DROP TABLE knowledge;
 DROP FUNCTION knowledge_words(text, text);
 DROP TABLE domains;

@@ -80,6 +80,32 @@ CREATE TABLE knowledge (
 );
 CREATE INDEX knowledge_search_idx ON knowledge USING gin (search);
 CREATE INDEX knowledge_domain_id_idx ON knowledge (domain_id);
-CREATE INDEX knowledge_created_at_idx ON knowledge (created_at);
+CREATE INDEX knowledge_created_at_idx ON knowledge (created_at, id);
+CREATE INDEX knowledge_updated_at_idx ON knowledge (updated_at, id);
+CREATE INDEX knowledge_confidence_score_idx ON knowledge (confidence_score, id);
 CREATE INDEX knowledge_tags_idx ON knowledge USING gin (tags);
-CREATE INDEX knowledge_content_hash_idx ON knowledge (content_hash);
+-- A text lives once; in the bin there may be more of it.
+CREATE UNIQUE INDEX knowledge_content_hash_idx ON knowledge (content_hash) WHERE deleted_at IS NULL;
+-- Of numbers that differ in at most three bits of 64, one quarter at least is the same.
+CREATE INDEX knowledge_simhash_1_idx ON knowledge ((simhash & 65535)) WHERE deleted_at IS NULL;
+CREATE INDEX knowledge_simhash_2_idx ON knowledge ((simhash >> 16 & 65535)) WHERE deleted_at IS NULL;
+CREATE INDEX knowledge_simhash_3_idx ON knowledge ((simhash >> 32 & 65535)) WHERE deleted_at IS NULL;
+CREATE INDEX knowledge_simhash_4_idx ON knowledge ((simhash >> 48 & 65535)) WHERE deleted_at IS NULL;
+
+-- One row a change: who made it, and what stood there before. What came of it stands in the next row, or in
+-- the knowledge itself.
+CREATE TABLE knowledge_history (
+    knowledge_id uuid NOT NULL,
+    -- The version that the change made.
+    version integer NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    change text NOT NULL,
+    fields text[] NOT NULL DEFAULT '{}',
+    -- Nothing where nothing stood before.
+    snapshot jsonb,
+    CONSTRAINT knowledge_history_pkey PRIMARY KEY (knowledge_id, version),
+    CONSTRAINT knowledge_history_knowledge_id_fkey FOREIGN KEY (knowledge_id) REFERENCES knowledge (id) ON DELETE CASCADE,
+    CONSTRAINT knowledge_history_change_check
+        CHECK (change IN ('created', 'imported', 'updated', 'verified', 'deleted', 'restored', 'reverted'))
+);

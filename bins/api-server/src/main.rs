@@ -2,7 +2,9 @@
 
 mod banner;
 mod serve;
+mod transfer;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +32,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serve the API and deliver what is due (the default)
     Serve,
@@ -38,6 +40,16 @@ enum Command {
     Migrate,
     /// Say which encryption keys are in use, and which are not any more; end
     Keys,
+    /// Read knowledge from a file as `export` writes it, one JSON item a line; end
+    Import {
+        /// The file, or - for the standard input
+        file: PathBuf,
+    },
+    /// Write all knowledge to a file, one JSON item a line; end
+    Export {
+        /// The file, or - for the standard output
+        file: PathBuf,
+    },
     /// Print the API's description (OpenAPI 3.1), and end
     Openapi,
     /// Say whether the settings can be used, and end
@@ -53,8 +65,8 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let command = cli.command.unwrap_or(Command::Serve);
+    let mut cli = Cli::parse();
+    let command = cli.command.take().unwrap_or(Command::Serve);
     let done = telemetry::init(&cli.log).map_err(anyhow::Error::from).and_then(|()| run(command, cli));
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,6 +87,8 @@ fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
         Command::Serve => serve::run(&settings),
         Command::Migrate => migrate(&settings.storage),
         Command::Keys => keys(&settings.storage),
+        Command::Import { file } => transfer::import(&settings.storage, &file),
+        Command::Export { file } => transfer::export(&settings.storage, &file),
         Command::CheckConfig => {
             println!("the settings can be used");
             Ok(())

@@ -5,30 +5,33 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
-use kos_model::Violation;
+use kos_model::{Violation, json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
-use serde_path_to_error::Segment;
 use tokio::time::timeout;
 
 use crate::problem::{ApiError, Result};
+
+pub(crate) use kos_model::json::storable;
+
+pub(crate) const JSON: &str = "application/json";
 
 /// Largest body, in bytes: the longest text there may be, with every letter escaped.
 pub(crate) const MAX_BODY: usize = 2 << 20;
 /// How long a body may take to arrive. Longer ones would also hold up the service's stop.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
-/// Most of a wrong value that is quoted, in characters.
-const QUOTED: usize = 40;
+/// The same for those that may be larger than [`MAX_BODY`].
+const LARGE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A JSON body of at most [`MAX_BODY`] bytes.
-pub(crate) struct Body<T>(pub(crate) T);
+/// A JSON body of at most `MAX` bytes.
+pub(crate) struct Body<T, const MAX: usize = MAX_BODY>(pub(crate) T);
 
-impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Body<T, MAX> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -37,9 +40,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let payload = payload.take();
         Box::pin(async move {
             if !is_json {
-                return Err(ApiError::UnsupportedMediaType);
+                return Err(ApiError::UnsupportedMediaType(JSON));
             }
-            parse(&read(payload).await?).map(Self)
+            parse(&read(payload, MAX).await?).map(Self)
         })
     }
 }
@@ -55,123 +58,51 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
         let is_json = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
-            let bytes = read(payload).await?;
+            let bytes = read(payload, MAX_BODY).await?;
             match bytes.is_empty() {
                 true => Ok(Self(T::default())),
                 false if is_json => parse(&bytes).map(Self),
-                false => Err(ApiError::UnsupportedMediaType),
+                false => Err(ApiError::UnsupportedMediaType(JSON)),
             }
         })
     }
 }
 
 pub(crate) fn is_json(request: &HttpRequest) -> bool {
+    content_type(request)
+        .is_some_and(|kind| kind == JSON || (kind.starts_with("application/") && kind.ends_with("+json")))
+}
+
+/// The body's type, without its parameters.
+pub(crate) fn content_type(request: &HttpRequest) -> Option<String> {
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
-    given
-        .is_some_and(|kind| kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
+    request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence)
 }
 
-pub(crate) async fn read(payload: Payload) -> Result<BytesMut> {
-    timeout(DEADLINE, read_whole(payload)).await.unwrap_or(Err(ApiError::TooSlow))
+pub(crate) async fn read(payload: Payload, max: usize) -> Result<BytesMut> {
+    let deadline = if max > MAX_BODY { LARGE_DEADLINE } else { DEADLINE };
+    timeout(deadline, read_whole(payload, max)).await.unwrap_or(Err(ApiError::TooSlow(deadline)))
 }
 
-async fn read_whole(mut payload: Payload) -> Result<BytesMut> {
+async fn read_whole(mut payload: Payload, max: usize) -> Result<BytesMut> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let cut = |error: actix_web::error::PayloadError| {
-            ApiError::Malformed(Violation::new("", "incomplete", format!("the body did not arrive whole: {error}")))
-        };
-        let chunk = chunk.map_err(cut)?;
-        if bytes.len() + chunk.len() > MAX_BODY {
-            return Err(ApiError::TooLarge(MAX_BODY));
+        let chunk = chunk.map_err(|error| cut(&error))?;
+        if bytes.len() + chunk.len() > max {
+            return Err(ApiError::TooLarge(max));
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
+/// A body that ends before its end.
+pub(crate) fn cut(error: &PayloadError) -> ApiError {
+    ApiError::Malformed(Violation::new("", "incomplete", format!("the body did not arrive whole: {error}")))
+}
+
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    // Serde would read an array as an object's fields in their order.
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        let detail = "must be a JSON object, {…}, and not an array";
-        return Err(ApiError::Malformed(Violation::new("", "wrong_type", detail)));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(error.path());
-        fault(&pointer, error.inner())
-    })?;
-    reader.end().map_err(|error| fault("", &error))?;
-    Ok(value)
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    let segment = |segment: &Segment| match segment {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", escaped(key)),
-        Segment::Enum { .. } | Segment::Unknown => String::new(),
-    };
-    path.iter().map(segment).collect()
-}
-
-/// Names the field even where serde names only the object around it.
-fn fault(pointer: &str, error: &serde_json::Error) -> ApiError {
-    let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    if error.is_syntax() || error.is_eof() {
-        return ApiError::Malformed(Violation::new(pointer, "invalid_json", format!("this is no JSON: {error}")));
-    }
-    let violation = if let Some(name) = between(text, "missing field `", "`") {
-        Violation::new(format!("{pointer}/{}", escaped(name)), "missing", "is required: add it")
-    } else if let Some(name) = between(text, "unknown field `", "`, expected ") {
-        let known = text.rsplit_once("`, expected ").map_or("none", |(_, known)| known.trim_start_matches("one of "));
-        let name = format!("/{}", escaped(name));
-        let place = if pointer.ends_with(&name) { pointer.to_owned() } else { format!("{pointer}{name}") };
-        Violation::new(place, "unknown_field", format!("is not known here: remove it (known are {known})"))
-    } else if let Some(name) = between(text, "duplicate field `", "`") {
-        Violation::new(format!("{pointer}/{}", escaped(name)), "duplicate_field", "is given twice: keep one")
-    } else {
-        Violation::new(pointer, "wrong_type", in_words(text))
-    };
-    ApiError::Invalid(violation.into())
-}
-
-fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
-    let rest = text.strip_prefix(before)?;
-    rest.rsplit_once(after).map(|(name, _)| name)
-}
-
-/// Serde's words in those of JSON.
-fn in_words(text: &str) -> String {
-    let told = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
-    let Some((found, expected)) = told.and_then(|told| told.rsplit_once(", expected ")) else {
-        // What is read as one of several, which serde does not name.
-        return "must be a number or a text".to_owned();
-    };
-    format!("must be {}, and not {}", json_type(expected), json_value(found))
-}
-
-fn json_type(expected: &str) -> &str {
-    match expected {
-        "f64" | "f32" => "a number",
-        "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
-        "i16" | "i32" | "i64" => "a whole number",
-        "a sequence" => "an array",
-        "a map" => "an object",
-        other if other.starts_with("struct ") => "an object",
-        other => other,
-    }
-}
-
-fn json_value(found: &str) -> String {
-    match found {
-        "map" => return "an object".to_owned(),
-        "sequence" => return "an array".to_owned(),
-        _ => {}
-    }
-    let short: String = found.chars().take(QUOTED).collect();
-    if short.len() < found.len() { format!("{short}…") } else { short }
+    Ok(json::read(bytes)?)
 }
 
 /// Tells null, which is a wish, from a field that was left out.
@@ -181,37 +112,8 @@ pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-/// Refuses what Postgres cannot keep in JSON, at the place where it stands.
-pub(crate) fn storable(pointer: &str, fields: &Map<String, Value>) -> std::result::Result<(), Violation> {
-    fields.iter().try_for_each(|(name, value)| {
-        let place = format!("{pointer}/{}", escaped(name));
-        if name.contains('\0') { Err(nul(&place)) } else { storable_value(&place, value) }
-    })
-}
-
-fn storable_value(pointer: &str, value: &Value) -> std::result::Result<(), Violation> {
-    match value {
-        Value::String(text) if text.contains('\0') => Err(nul(pointer)),
-        Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(index, item)| storable_value(&format!("{pointer}/{index}"), item))
-        }
-        Value::Object(fields) => storable(pointer, fields),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-    }
-}
-
-fn nul(place: &str) -> Violation {
-    Violation::new(place, "nul_character", "must not contain the character U+0000: remove it")
-}
-
-/// A field's name within a JSON pointer (RFC 6901).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_web::error::PayloadError;
     use actix_web::web::Bytes;
     use futures_util::stream;
 
@@ -221,6 +123,6 @@ mod tests {
     async fn a_body_that_does_not_end_is_given_up() {
         let start = stream::iter([Ok::<_, PayloadError>(Bytes::from_static(b"{"))]);
         let payload = Payload::Stream { payload: start.chain(stream::pending()).boxed_local() };
-        assert!(matches!(read(payload).await, Err(ApiError::TooSlow)));
+        assert!(matches!(read(payload, MAX_BODY).await, Err(ApiError::TooSlow(DEADLINE))));
     }
 }

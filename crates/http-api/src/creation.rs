@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::body::{is_json, parse, read};
+use crate::body::{JSON, MAX_BODY, is_json, parse, read};
 use crate::path::etag;
 use crate::problem::{ApiError, Result};
 use crate::state::State;
@@ -41,10 +41,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Creation<T> {
         let payload = payload.take();
         Box::pin(async move {
             if !is_json {
-                return Err(ApiError::UnsupportedMediaType);
+                return Err(ApiError::UnsupportedMediaType(JSON));
             }
             let key = key?;
-            let bytes = read(payload).await?;
+            let bytes = read(payload, MAX_BODY).await?;
             let body = parse(&bytes)?;
             let named = |key| Idempotency { key, route, body_hash: Sha256::digest(&bytes).to_vec() };
             Ok(Self { body, idempotency: key.map(named) })
@@ -65,11 +65,16 @@ fn key(request: &HttpRequest) -> Result<Option<String>> {
 
 /// The answer that tells of something new.
 pub(crate) fn created(location: String, version: Option<i32>, view: &impl Serialize) -> Answer {
+    answered(StatusCode::CREATED, location, version, view)
+}
+
+/// The answer that tells of something, new or not.
+pub(crate) fn answered(status: StatusCode, location: String, version: Option<i32>, view: &impl Serialize) -> Answer {
     let mut headers = vec![(CONTENT_TYPE.to_string(), "application/json".to_owned()), (LOCATION.to_string(), location)];
     headers.extend(version.map(|version| (ETAG.to_string(), etag(version))));
     // Views are plain data and always serialise.
     let body = serde_json::to_string(view).unwrap_or_default();
-    Answer { status: StatusCode::CREATED.as_u16(), headers, body }
+    Answer { status: status.as_u16(), headers, body }
 }
 
 impl State {

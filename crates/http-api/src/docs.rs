@@ -24,7 +24,10 @@ use crate::routes::{
     ),
     paths(
         system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
-        knowledge::create::handler, knowledge::get::handler, search::handler,
+        knowledge::create::handler, knowledge::list::handler, knowledge::get::handler, knowledge::update::handler,
+        knowledge::delete::handler, knowledge::restore::handler, knowledge::verify::handler,
+        knowledge::history::handler, knowledge::revert::handler, knowledge::duplicates::handler,
+        knowledge::batch::handler, knowledge::export::handler, knowledge::import::handler, search::handler,
         domains::create::handler, domains::list::handler, domains::get::handler, domains::update::handler,
         domains::delete::handler,
         experts::create::handler, experts::list::handler, experts::get::handler, experts::update::handler,

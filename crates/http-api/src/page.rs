@@ -1,6 +1,10 @@
 //! Lists: pages by key, with an opaque cursor.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kos_model::Violation;
+use kos_repository::Repository;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -46,14 +50,64 @@ impl PageQuery {
     }
 
     pub(crate) fn check(&self) -> Result<PageRequest> {
+        let limit = self.check_limit()?;
+        let read = |cursor: &String| Uuid::try_parse(cursor).map_err(|_edited| edited());
+        Ok(PageRequest { limit, after: self.cursor.as_ref().map(read).transpose()? })
+    }
+
+    /// For lists whose pages end at more than an id: their cursors are sealed, for the list of this name alone.
+    pub(crate) fn check_sealed<K: DeserializeOwned>(
+        &self,
+        repository: &Repository,
+        list: &str,
+    ) -> Result<SealedRequest<K>> {
+        let limit = self.check_limit()?;
+        let read = |cursor: &String| {
+            let sealed = URL_SAFE_NO_PAD.decode(cursor).ok();
+            let key = sealed.and_then(|sealed| repository.token_open(list, &sealed));
+            key.and_then(|key| serde_json::from_slice(&key).ok()).ok_or_else(edited)
+        };
+        let after = self.cursor.as_ref().map(read).transpose()?;
+        Ok(SealedRequest { repository: repository.clone(), list: list.to_owned(), limit, after })
+    }
+
+    fn check_limit(&self) -> std::result::Result<u32, Violation> {
         let limit = self.limit.as_ref().map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        let limit = limit.ok_or_else(|| Violation::new("limit", "out_of_range", "must be a number from 1 to 200"))?;
-        let read = |cursor: &String| {
-            Uuid::try_parse(cursor)
-                .map_err(|_edited| Violation::new("cursor", "invalid_cursor", "must be a `next_cursor` of this list"))
-        };
-        Ok(PageRequest { limit, after: self.cursor.as_ref().map(read).transpose()? })
+        limit.ok_or_else(|| Violation::new("limit", "out_of_range", "must be a number from 1 to 200"))
+    }
+}
+
+fn edited() -> Violation {
+    Violation::new("cursor", "invalid_cursor", "must be a `next_cursor` of this list in this order, as it was given")
+}
+
+/// A page that was asked for, of a list with sealed cursors.
+pub(crate) struct SealedRequest<K> {
+    repository: Repository,
+    list: String,
+    limit: u32,
+    pub(crate) after: Option<K>,
+}
+
+impl<K: Serialize> SealedRequest<K> {
+    /// One more than the page holds, to know whether there are more.
+    pub(crate) const fn fetch(&self) -> u32 {
+        self.limit + 1
+    }
+
+    pub(crate) fn page<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> K, view: impl Fn(R) -> T) -> Result<Page<T>> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| has_more).map(|row| self.seal(&key(row))).transpose()?;
+        Ok(Page { data: rows.into_iter().map(view).collect(), has_more, next_cursor })
+    }
+
+    fn seal(&self, key: &K) -> Result<String> {
+        // Numbers, times and ids always serialise.
+        let key = serde_json::to_vec(key).unwrap_or_default();
+        Ok(URL_SAFE_NO_PAD.encode(self.repository.token_seal(&self.list, &key)?))
     }
 }
 

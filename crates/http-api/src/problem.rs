@@ -6,10 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use kos_model::json::Fault;
 use kos_model::{Violation, Violations};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -35,8 +37,8 @@ pub enum ApiError {
     MethodNotAllowed(String),
     /// The body is larger than the limit, in bytes.
     TooLarge(usize),
-    /// The body is not what the endpoint reads.
-    UnsupportedMediaType,
+    /// The body is not what the endpoint reads; names the type that is.
+    UnsupportedMediaType(&'static str),
     /// The thing changed since the caller read it.
     PreconditionFailed,
     /// As things stand this cannot be done.
@@ -49,8 +51,8 @@ pub enum ApiError {
     Busy,
     /// A search took longer than it may.
     SearchTooLong,
-    /// The body did not arrive in time.
-    TooSlow,
+    /// The body, or more of it, did not arrive in time.
+    TooSlow(Duration),
     /// A fault of ours.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
     /// An error that actix raised by itself.
@@ -110,11 +112,11 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) | Self::Clash(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status, _) => *status,
         }
@@ -131,14 +133,14 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::TooLarge(_) => "too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::PreconditionFailed => "precondition_failed",
             Self::Conflict(_) => "conflict",
             Self::Clash(clash) => clash.code,
             Self::Unavailable(_) => "unavailable",
             Self::Busy => "busy",
             Self::SearchTooLong => "search_too_long",
-            Self::TooSlow => "too_slow",
+            Self::TooSlow(_) => "too_slow",
             Self::Internal(_) => "internal",
         }
     }
@@ -151,13 +153,13 @@ impl ApiError {
             Self::NotFound(_) => "There is no such thing",
             Self::MethodNotAllowed(_) => "The method is not allowed here",
             Self::TooLarge(_) => "The body is too large",
-            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::UnsupportedMediaType(_) => "The body must be JSON",
             Self::PreconditionFailed => "It was changed in the meantime",
             Self::Conflict(_) | Self::Clash(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Busy => "The service is too busy",
             Self::SearchTooLong => "The search took too long",
-            Self::TooSlow => "The body did not arrive in time",
+            Self::TooSlow(_) => "The body did not arrive in time",
             Self::Internal(_) => "The service failed",
             Self::Other(status, _) => status.canonical_reason().unwrap_or("The request failed"),
         }
@@ -173,7 +175,7 @@ impl ApiError {
             Self::Clash(clash) => clash.detail.clone(),
             Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
-            Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
+            Self::UnsupportedMediaType(kind) => format!("set Content-Type: {kind}"),
             Self::PreconditionFailed => "If-Match names an older version: read it again, then repeat".to_owned(),
             Self::Unavailable(_) => {
                 "try again in a moment; a write that was under way may have been stored all the same".to_owned()
@@ -182,9 +184,10 @@ impl ApiError {
             Self::SearchTooLong => {
                 "it was given up after 2 s: ask with rarer words, or narrow it by domain, tags or time".to_owned()
             }
-            Self::TooSlow => {
-                format!("nothing was done: send the whole body within {} s", crate::body::DEADLINE.as_secs())
-            }
+            Self::TooSlow(limit) => format!(
+                "nothing came for too long: send the body within {} s, and without long pauses",
+                limit.as_secs()
+            ),
             Self::Internal(_) => "the operator finds the cause in the log under this request_id".to_owned(),
         }
     }
@@ -203,13 +206,13 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::MethodNotAllowed(_)
             | Self::TooLarge(_)
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Busy
             | Self::SearchTooLong
-            | Self::TooSlow
+            | Self::TooSlow(_)
             | Self::Internal(_)
             | Self::Other(..) => &[],
         }
@@ -242,7 +245,7 @@ impl ApiError {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             // What is left of the body would be read as the next request.
-            Self::TooSlow => {
+            Self::TooSlow(_) => {
                 response.force_close();
             }
             Self::MethodNotAllowed(allowed) => {
@@ -254,7 +257,7 @@ impl ApiError {
             | Self::Invalid(_)
             | Self::NotFound(_)
             | Self::TooLarge(_)
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Clash(_)
@@ -274,13 +277,13 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::MethodNotAllowed(_)
             | Self::TooLarge(_)
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Clash(_)
             | Self::Busy
             | Self::SearchTooLong
-            | Self::TooSlow
+            | Self::TooSlow(_)
             | Self::Other(..) => None,
         }
     }
@@ -316,6 +319,10 @@ impl From<Arc<kos_repository::Error>> for ApiError {
             Error::Stale => Self::PreconditionFailed,
             Error::Busy => Self::Busy,
             Error::TookTooLong => Self::SearchTooLong,
+            Error::Duplicate { id } => {
+                let remedy = "change or delete that one, or write another text";
+                Self::Conflict(format!("the same text is stored already, at /knowledge/{id}: {remedy}"))
+            }
             Error::Dangling(faults) => Self::Invalid(faults.clone()),
             Error::Taken { field, by } => Clash::taken(field, *by).into(),
             Error::InUse(users) => Clash::in_use(users).into(),
@@ -325,7 +332,7 @@ impl From<Arc<kos_repository::Error>> for ApiError {
                 let detail = "was used for another body within the last day: use a new key for a new request";
                 Violation::new("Idempotency-Key", "key_reused", detail).into()
             }
-            Error::Unavailable(_) => Self::Unavailable(error),
+            Error::Unavailable(_) | Error::Contended => Self::Unavailable(error),
             Error::Query(_)
             | Error::Inconsistent { .. }
             | Error::Sealed(_)
@@ -350,6 +357,15 @@ impl From<kos_delivery::Error> for ApiError {
 impl From<Clash> for ApiError {
     fn from(clash: Clash) -> Self {
         Self::Clash(Box::new(clash))
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed(violation) => Self::Malformed(violation),
+            Fault::Invalid(violation) => violation.into(),
+        }
     }
 }
 

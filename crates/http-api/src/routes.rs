@@ -37,8 +37,19 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
     let paths = [
         Path::new("/metrics").get(system::metrics),
         Path::new("/stats").get(stats::stats),
-        Path::new("/knowledge").post(knowledge::create::handler),
-        Path::new("/knowledge/{id}").get(knowledge::get::handler),
+        Path::new("/knowledge").post(knowledge::create::handler).get(knowledge::list::handler),
+        Path::new("/knowledge/batch").post(knowledge::batch::handler),
+        Path::new("/knowledge/export").get(knowledge::export::handler),
+        Path::new("/knowledge/import").post(knowledge::import::handler),
+        Path::new("/knowledge/{id}")
+            .get(knowledge::get::handler)
+            .on(Method::PATCH, knowledge::update::handler)
+            .on(Method::DELETE, knowledge::delete::handler),
+        Path::new("/knowledge/{id}/duplicates").get(knowledge::duplicates::handler),
+        Path::new("/knowledge/{id}/history").get(knowledge::history::handler),
+        Path::new("/knowledge/{id}/restore").post(knowledge::restore::handler),
+        Path::new("/knowledge/{id}/revert").post(knowledge::revert::handler),
+        Path::new("/knowledge/{id}/verify").post(knowledge::verify::handler),
         Path::new("/search").post(search::handler),
         Path::new("/domains").post(domains::create::handler).get(domains::list::handler),
         Path::new("/domains/{id}")

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json::escaped;
 use crate::violation::Violation;
 
 /// Deepest nesting of objects and lists.
@@ -227,11 +228,6 @@ impl<'de> Visitor<'de> for Check<'_> {
         }
         Ok(())
     }
-}
-
-/// A field's name within a JSON pointer (RFC 6901).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Reads what our own database gives back: it was checked when it went in.

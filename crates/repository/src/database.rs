@@ -86,6 +86,21 @@ impl Repository {
         })
     }
 
+    /// Seals what a caller is to hand back one day, such as the place in a list. Only we can make it, and it
+    /// opens for the same purpose alone.
+    ///
+    /// # Errors
+    /// None in practice: there is always a key.
+    pub fn token_seal(&self, purpose: &str, plain: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.keys.seal(&format!("token/{purpose}"), plain)?)
+    }
+
+    /// Opens what [`Self::token_seal`] sealed; `None` for anything else.
+    #[must_use]
+    pub fn token_open(&self, purpose: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.keys.open(&format!("token/{purpose}"), sealed).ok()
+    }
+
     pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         Ok(self.pool.get().await?)
     }

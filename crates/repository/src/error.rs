@@ -2,7 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::bb8::RunError;
-use kos_model::{TaskStatus, Violations};
+use kos_model::{KnowledgeId, TaskStatus, Violations};
 use uuid::Uuid;
 
 use crate::seal::KeyRingError;
@@ -81,13 +81,22 @@ pub enum Error {
         /// Where it was to go.
         to: TaskStatus,
     },
+    /// The same text is stored already.
+    #[error("the same text is stored already as {id}")]
+    Duplicate {
+        /// Where.
+        id: KnowledgeId,
+    },
+    /// Others wrote the same rows at the same time, again and again: the same call may succeed later.
+    #[error("others wrote the same rows at the same time")]
+    Contended,
 }
 
 impl Error {
     /// Whether the same call may succeed later, without anybody changing anything.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy)
+        matches!(self, Self::Unavailable(_) | Self::Busy | Self::Contended)
     }
 
     /// A search has a time of its own, and its end is no sign of trouble.
@@ -110,6 +119,12 @@ impl From<RunError> for Error {
             RunError::User(_) => Self::Unavailable(Box::new(error)),
         }
     }
+}
+
+/// Whether somebody else was faster: took a key, or took away the row that another refers to.
+pub(crate) fn is_raced(error: &Error) -> bool {
+    let Error::Query(DieselError::DatabaseError(kind, _)) = error else { return matches!(error, Error::Contended) };
+    matches!(kind, DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ForeignKeyViolation)
 }
 
 /// Diesel does not carry the SQLSTATE, so an outage is known by its kind or its words

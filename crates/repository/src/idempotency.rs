@@ -16,11 +16,11 @@ use sha2::{Digest, Sha256};
 
 use crate::database::Repository;
 use crate::domain::DomainRecord;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms};
 use crate::expert::ExpertRecord;
 use crate::interaction::InteractionRecord;
-use crate::knowledge::KnowledgeRecord;
+use crate::knowledge::{ACTOR_API, ATTEMPTS, CreatedKnowledge};
 use crate::schema::idempotency_keys;
 use crate::task::TaskRecord;
 use crate::webhook::{NewWebhook, WebhookRecord};
@@ -91,21 +91,36 @@ impl Repository {
         render: Render<'_, N::Record>,
     ) -> Result<Created> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                if let Some(request) = idempotency
-                    && let Some(answer) = self.answer_find_in_tx(tx, request).await?
-                {
-                    return Ok(Created { answer, emitted: None, is_replayed: true });
-                }
-                let (record, emitted) = new.create_in_tx(self, tx, terms).await?;
-                let answer = render(record);
-                if let Some(request) = idempotency {
-                    self.answer_keep_in_tx(tx, request, &answer).await?;
-                }
-                Ok(Created { answer, emitted, is_replayed: false })
-            })
-            .await
+        for _ in 0..ATTEMPTS {
+            let created =
+                connection.transaction(async |tx| self.create_in_tx(tx, new, terms, idempotency, render).await);
+            match created.await {
+                Err(error) if is_raced(&error) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn create_in_tx<N: Create>(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &N,
+        terms: &LeaseTerms,
+        idempotency: Option<&Idempotency>,
+        render: Render<'_, N::Record>,
+    ) -> Result<Created> {
+        if let Some(request) = idempotency
+            && let Some(answer) = self.answer_find_in_tx(tx, request).await?
+        {
+            return Ok(Created { answer, emitted: None, is_replayed: true });
+        }
+        let (record, emitted) = new.create_in_tx(self, tx, terms).await?;
+        let answer = render(record);
+        if let Some(request) = idempotency {
+            self.answer_keep_in_tx(tx, request, &answer).await?;
+        }
+        Ok(Created { answer, emitted, is_replayed: false })
     }
 
     /// Takes the key until the transaction ends, and finds what was answered under it before.
@@ -202,11 +217,26 @@ macro_rules! creates {
 }
 
 creates! {
-    NewKnowledge => KnowledgeRecord, knowledge_create_in_tx;
     NewDomain => DomainRecord, domain_create_in_tx;
     NewExpert => ExpertRecord, expert_create_in_tx;
     NewTask => TaskRecord, task_create_in_tx;
     NewInteraction => InteractionRecord, interaction_create_in_tx;
+}
+
+/// Nobody is told of a text that was there already.
+impl Create for NewKnowledge {
+    type Record = CreatedKnowledge;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Option<Emitted>)> {
+        let mut created = repository.knowledge_create_in_tx(tx, self, ACTOR_API, terms).await?;
+        let emitted = created.emitted.take();
+        Ok((created, emitted))
+    }
 }
 
 /// Nobody is told of a new webhook.

@@ -45,7 +45,11 @@ pub use expert::{ExpertFilter, ExpertRecord, NamedDomain};
 pub use holder::{Holder, TokenMint};
 pub use idempotency::{Answer, Create, Created, Idempotency, Render};
 pub use interaction::{InteractionFilter, InteractionRecord};
-pub use knowledge::KnowledgeRecord;
+pub use knowledge::{
+    ACTOR_API, ACTOR_IMPORT, ChangeTerms, ChangedKnowledge, CreatedKnowledge, HistoryRecord, KnowledgeExport,
+    KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeRecord, KnowledgeSnapshot, KnowledgeSort, NearDuplicate,
+    Stored,
+};
 pub use partition::{Kept, Retention};
 pub use pulse::Pulse;
 pub use replay::{NewReplay, ReplayRecord};

@@ -52,7 +52,7 @@ pub struct ReportClaim<'a> {
 
 const COUNT: &str = "
 SELECT
-    (SELECT count(*) FROM knowledge WHERE created_at >= $1 AND created_at < $2) AS new_knowledge,
+    (SELECT count(*) FROM knowledge WHERE created_at >= $1 AND created_at < $2 AND deleted_at IS NULL) AS new_knowledge,
     (SELECT count(*) FROM tasks WHERE completed_at >= $1 AND completed_at < $2) AS completed_tasks,
     talk.interactions, talk.average_feedback, talk.feedback_count,
     (SELECT count(*) FROM experts WHERE created_at < $2) AS experts,

@@ -38,6 +38,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    knowledge_history (knowledge_id, version) {
+        knowledge_id -> Uuid,
+        version -> Integer,
+        changed_at -> Timestamptz,
+        actor -> Text,
+        change -> Text,
+        fields -> Array<Text>,
+        snapshot -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
     experts (id) {
         id -> Uuid,
         name -> Text,

@@ -137,6 +137,17 @@ fn faulty_knowledge() -> Vec<Fault> {
         ),
         ("/knowledge", json!({"content": "x", "a`b/c~d": 1}), &["/a`b~1c~0d"]),
         ("/knowledge", json!({"content": "x", "metadata": {"a/b": {"c~": "\u{0}"}}}), &["/metadata/a~1b/c~0"]),
+        ("/knowledge", json!({"content": "x", "title": "x".repeat(301)}), &["/title"]),
+        ("/knowledge", json!({"content": "x", "tags": ["a", " ", "x".repeat(65)]}), &["/tags/1", "/tags/2"]),
+        ("/knowledge", json!({"content": "x", "tags": vec!["x"; 51]}), &["/tags"]),
+        ("/knowledge", json!({"content": "x", "tags": ["a\tb"]}), &["/tags/0"]),
+        ("/knowledge", json!({"content": "x", "tags": [1]}), &["/tags/0"]),
+        ("/knowledge", json!({"content": "x", "lang": "russian"}), &["/lang"]),
+        ("/knowledge", json!({"content": "x", "metadata": {"a": "x".repeat(65_536)}}), &["/metadata"]),
+        ("/knowledge/batch", json!({}), &["/items"]),
+        ("/knowledge/batch", json!({"items": []}), &["/items"]),
+        ("/knowledge/batch", json!({"items": vec![json!({"content": "x"}); 1_001]}), &["/items"]),
+        ("/knowledge/batch", json!({"items": {}}), &["/items"]),
         ("/search", json!({"query": " "}), &["/query"]),
         ("/search", json!({"query": "x", "limit": 0}), &["/limit"]),
         ("/search", json!({"query": "x".repeat(10_000), "min_confidence": 7}), &["/query", "/min_confidence"]),
@@ -272,8 +283,18 @@ async fn what_others_refuse_is_a_problem_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_without_the_key_learns_nothing_and_changes_nothing() {
     let bench = Bench::new().await;
-    let guarded =
-        ["/stats", "/metrics", "/knowledge", "/knowledge/x", "/search", "/events", "/webhooks", "/webhooks/x"];
+    let guarded = [
+        "/stats",
+        "/metrics",
+        "/knowledge",
+        "/knowledge/x",
+        "/knowledge/import",
+        "/knowledge/batch",
+        "/search",
+        "/events",
+        "/webhooks",
+        "/webhooks/x",
+    ];
     for path in guarded {
         for key in [None, Some("wrong"), Some("")] {
             let request = TestRequest::post().uri(path).set_json(json!({"content": "x"}));

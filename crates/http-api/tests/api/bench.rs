@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use kos_delivery::{Engine, Settings, Surroundings};
 use kos_http_api::{ApiKey, State, app};
@@ -91,8 +93,16 @@ impl Bench {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: TestRequest) -> Reply {
+        self.answer(request, None).await
+    }
+
+    async fn answer(&self, request: TestRequest, payload: Option<Payload>) -> Reply {
         let service = init_service(app(self.state.clone())).await;
-        let response = call_service(&service, request.to_request()).await;
+        let mut request = request.to_request();
+        if let Some(payload) = payload {
+            request = request.replace_payload(payload).0;
+        }
+        let response = call_service(&service, request).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = String::from_utf8_lossy(&read_body(response).await).into_owned();
         Reply { status, headers, text }
@@ -153,6 +163,18 @@ impl Bench {
         events["data"].as_array().unwrap().iter().rev().map(tell).collect()
     }
 
+    /// Lines of JSON.
+    pub(crate) async fn post_lines(&self, path: &str, lines: impl Into<Bytes>) -> Reply {
+        let request = TestRequest::post().uri(path).insert_header(("x-api-key", KEY));
+        self.send(request.insert_header(("content-type", "application/x-ndjson")).set_payload(lines)).await
+    }
+
+    /// A body of lines that comes in pieces.
+    pub(crate) async fn send_stream(&self, path: &str, payload: Payload) -> Reply {
+        let request = TestRequest::post().uri(path).insert_header(("x-api-key", KEY));
+        self.answer(request.insert_header(("content-type", "application/x-ndjson")), Some(payload)).await
+    }
+
     pub(crate) async fn post_with(&self, path: &str, body: &Value, header: (&'static str, &'static str)) -> Reply {
         self.send(TestRequest::post().uri(path).insert_header(("x-api-key", KEY)).insert_header(header).set_json(body))
             .await
@@ -199,7 +221,8 @@ impl Bench {
         let count =
             "SELECT (SELECT count(*) FROM knowledge) + (SELECT count(*) FROM domains) + (SELECT count(*) FROM events)
                           + (SELECT count(*) FROM experts) + (SELECT count(*) FROM tasks) + (SELECT count(*) FROM interactions)
-                          + (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM deliveries)";
+                          + (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM deliveries)
+                          + (SELECT count(*) FROM knowledge_history)";
         self.db.client().await.query_one(count, &[]).await.unwrap().get(0)
     }
 

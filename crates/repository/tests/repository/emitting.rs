@@ -19,7 +19,8 @@ async fn knowledge_its_event_and_its_deliveries_are_stored_together() {
         domain: Some("python".to_owned()),
         ..KnowledgeDraft::default()
     };
-    let (record, emitted) = repository.knowledge_create(&draft.check().unwrap(), &leased()).await.unwrap();
+    let created = repository.knowledge_create(&draft.check().unwrap(), "api", &leased()).await.unwrap();
+    let (record, emitted) = (created.record, created.emitted.unwrap());
     assert_eq!(repository.knowledge_get(record.id).await.unwrap().unwrap(), record);
     assert_eq!(emitted.event.event_type.as_str(), "knowledge_created");
     assert_eq!(emitted.event.payload.value()["knowledge_id"], record.id.to_string());
@@ -33,11 +34,16 @@ async fn knowledge_its_event_and_its_deliveries_are_stored_together() {
 async fn two_writers_who_name_the_same_new_domain_share_it() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
-    let new = KnowledgeDraft { content: "x".to_owned(), domain: Some("new".to_owned()), ..KnowledgeDraft::default() }
-        .check()
-        .unwrap();
+    let new: Vec<_> = (0..8)
+        .map(|number| KnowledgeDraft {
+            content: format!("text {number}"),
+            domain: Some("new".to_owned()),
+            ..KnowledgeDraft::default()
+        })
+        .map(|draft| draft.check().unwrap())
+        .collect();
     let terms = free();
-    let written = (0..8).map(|_| repository.knowledge_create(&new, &terms));
+    let written = new.iter().map(|new| repository.knowledge_create(new, "api", &terms));
     for written in futures_util::future::join_all(written).await {
         written.unwrap();
     }

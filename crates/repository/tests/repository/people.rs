@@ -57,7 +57,7 @@ async fn feedback_follows_its_interaction_to_other_knowledge_and_vanishes_with_i
     let mut known = Vec::new();
     for content in ["a", "b"] {
         let draft = KnowledgeDraft { content: content.to_owned(), ..KnowledgeDraft::default() };
-        known.push(repository.knowledge_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
+        known.push(repository.knowledge_create(&draft.check().unwrap(), "api", &free()).await.unwrap().record.id);
     }
     let draft = InteractionDraft {
         query: "q".to_owned(),
@@ -103,7 +103,7 @@ async fn what_is_removed_while_others_point_at_it_is_a_fault_of_theirs_and_never
         let (removed, task, known) = tokio::join!(
             repository.domain_delete(id, None, None, &terms),
             repository.task_create(&draft, &terms),
-            repository.knowledge_create(&known, &terms),
+            repository.knowledge_create(&known, "api", &terms),
         );
         assert!(known.is_ok(), "a domain that is named is there or made anew: {known:?}");
         match (removed, task) {

@@ -37,7 +37,7 @@ async fn what_happens_at_the_end_of_a_period_belongs_to_the_next() {
         .batch_execute(
             "INSERT INTO experts (name, created_at) VALUES ('a', '2025-11-01Z'), ('b', '2025-11-25T00:00Z');
              INSERT INTO knowledge (content, content_hash, created_at) VALUES
-                 ('in', '', '2025-11-24T00:00Z'), ('in', '', '2025-11-24T23:59:59.999Z'), ('out', '', '2025-11-25T00:00Z');
+                 ('in', '1', '2025-11-24T00:00Z'), ('in', '2', '2025-11-24T23:59:59.999Z'), ('out', '3', '2025-11-25T00:00Z');
              INSERT INTO tasks (title, status, completed_at) VALUES ('t', 'completed', '2025-11-24T12:00Z'), ('p', 'pending', NULL);
              INSERT INTO interactions (query, feedback_score, created_at) VALUES
                  ('q', 5, '2025-11-24T01:00Z'), ('q', 4, '2025-11-24T02:00Z'), ('q', NULL, '2025-11-24T03:00Z');",

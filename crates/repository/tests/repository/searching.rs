@@ -16,7 +16,7 @@ async fn know(repository: &Repository, content: &str, domain: &str, confidence: 
         confidence_score: Some(confidence),
         ..KnowledgeDraft::default()
     };
-    repository.knowledge_create(&draft.check().unwrap(), &free()).await.unwrap();
+    repository.knowledge_create(&draft.check().unwrap(), "api", &free()).await.unwrap();
 }
 
 fn search(query: &str) -> Search {

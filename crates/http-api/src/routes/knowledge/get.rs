@@ -1,12 +1,11 @@
 //! GET /knowledge/{id}
 
-use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
 use kos_model::KnowledgeId;
 
-use super::KnowledgeView;
-use crate::path::{Id, etag};
-use crate::problem::{ApiError, Result};
+use super::{KnowledgeView, no_such};
+use crate::path::Id;
+use crate::problem::Result;
 use crate::state::State;
 
 /// Reads one piece of knowledge.
@@ -15,12 +14,11 @@ use crate::state::State;
     params(("id" = String, Path, format = Uuid)),
     responses(
         (status = 200, body = KnowledgeView),
-        (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is none, or it is in the bin", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<KnowledgeId>) -> Result<HttpResponse> {
     let (repository, id) = (state.repository.clone(), id.0);
     let found = state.run(async move { Ok(repository.knowledge_get(id).await?) }).await?;
-    let record = found.ok_or_else(|| ApiError::NotFound(format!("no knowledge has the id {id}")))?;
-    Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(KnowledgeView::from(record)))
+    Ok(KnowledgeView::answer(found.ok_or_else(|| no_such(id))?, (state.now)()))
 }

@@ -1,0 +1,112 @@
+//! POST /knowledge/import
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use kos_model::knowledge::transfer::{Chunk, ImportReport, Importer, LineError};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::query::ImportQuery;
+use crate::body::{content_type, cut};
+use crate::problem::{ApiError, Result};
+use crate::query::{QueryString, flag};
+use crate::state::State;
+
+/// The type of lines of JSON.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+/// What others call it.
+const ACCEPTED: [&str; 4] = [NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+/// How long a stream may be silent.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What the import came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImportView {
+    /// Lines whose item was not there.
+    imported: u64,
+    /// Lines whose item, by its id, was there and said something else.
+    updated: u64,
+    /// Lines whose item was there already, or another with the same text: nothing was changed.
+    duplicates: u64,
+    /// Lines that could not be stored.
+    failed: u64,
+    /// The first 100 of those.
+    errors: Vec<LineErrorView>,
+}
+
+/// A line that could not be stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LineErrorView {
+    /// Its number, from 1.
+    line: u64,
+    /// The rule that it breaks.
+    #[schema(example = "invalid_json")]
+    code: &'static str,
+    /// What is wrong and how to mend it.
+    detail: String,
+}
+
+impl From<ImportReport> for ImportView {
+    fn from(report: ImportReport) -> Self {
+        let view = |LineError { line, code, detail }| LineErrorView { line, code, detail };
+        Self {
+            imported: report.imported,
+            updated: report.updated,
+            duplicates: report.duplicates,
+            failed: report.failed,
+            errors: report.errors.into_iter().map(view).collect(),
+        }
+    }
+}
+
+/// Reads knowledge from lines of JSON (NDJSON) as `GET /knowledge/export` writes them; only `content` is required. An item
+/// whose id is there is changed, in the bin or not; a text that is there under another id is left out. Of any size: up to
+/// 1,000 lines are stored at a time, and what is stored stays when the stream breaks off. The same file may come again:
+/// what is there already stays as it is. A line may have 2 MiB; one that is broken keeps no other out. Nobody is told of
+/// what is imported unless `events=true`.
+#[utoipa::path(
+    post, path = "/knowledge/import", tag = "knowledge", params(ImportQuery),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One item a line"),
+    responses(
+        (status = 200, description = "What it came to", body = ImportView),
+        (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn handler(
+    state: web::Data<State>,
+    query: QueryString<ImportQuery>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Result<HttpResponse> {
+    let tells = flag("events", query.0.events)?.unwrap_or_default();
+    if !content_type(&request).is_some_and(|kind| ACCEPTED.contains(&kind.as_str())) {
+        return Err(ApiError::UnsupportedMediaType(NDJSON));
+    }
+    let mut importer = Importer::default();
+    while let Some(bytes) = timeout(SILENCE, payload.next()).await.map_err(|_silent| ApiError::TooSlow(SILENCE))? {
+        for chunk in importer.feed(&bytes.map_err(|error| cut(&error))?) {
+            store(&state, &mut importer, chunk, tells).await?;
+        }
+    }
+    for chunk in importer.end() {
+        store(&state, &mut importer, chunk, tells).await?;
+    }
+    Ok(HttpResponse::Ok().json(ImportView::from(importer.into_report())))
+}
+
+async fn store(state: &State, importer: &mut Importer, chunk: Chunk, tells: bool) -> Result<()> {
+    let lines: Vec<u64> = chunk.iter().map(|item| item.line).collect();
+    let (repository, intake) = (state.repository.clone(), state.engine.intake());
+    let fates = state
+        .run(async move {
+            let (fates, emitted) = repository.knowledge_import(&chunk, tells.then(|| intake.terms())).await?;
+            intake.take_all(emitted);
+            Ok(fates)
+        })
+        .await?;
+    importer.note(&lines, fates);
+    Ok(())
+}
