@@ -132,7 +132,7 @@ async fn of_ten_identical_requests_at_once_one_creates_and_the_others_say_so_or_
     let bench = Bench::new().await;
     for round in 0..5 {
         let key: &'static str = Box::leak(format!("race-{round}").into_boxed_str());
-        let body = json!({"content": "x", "domain": "python"});
+        let body = json!({"content": format!("x {round}"), "domain": "python"});
         let answers = join_all((0..10).map(|_| bench.post_with("/knowledge", &body, (HEADER, key)))).await;
         let (done, busy): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::CREATED);
         let made = done.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).count();
