@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod event;
 pub mod id;
 pub mod knowledge;
+pub mod link;
 pub mod locale;
 pub mod payload;
 pub mod policy;
@@ -16,7 +17,8 @@ pub mod webhook;
 
 pub use delivery::{Attempt, Outcome, Pause, Scope};
 pub use event::{Event, EventFilter, EventType};
-pub use id::{DeliveryId, EventId, KnowledgeId, ReplayId, WebhookId};
+pub use id::{DeliveryId, EventId, KnowledgeId, LinkId, ReplayId, WebhookId};
+pub use link::{LinkKind, LinkName, LinkOrigin};
 pub use locale::Locale;
 pub use payload::Payload;
 pub use policy::{DeliveryPolicy, RateLimit};
