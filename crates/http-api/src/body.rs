@@ -9,9 +9,10 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
-use kos_model::Violation;
+use kos_model::{Violation, Violations};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use tokio::time::timeout;
@@ -89,6 +90,19 @@ async fn read_whole(mut payload: Payload) -> Result<BytesMut> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// One of several things in a body, read by itself, so that a fault in it is its own.
+pub(crate) fn item<T: DeserializeOwned>(raw: &RawValue) -> std::result::Result<T, Violations> {
+    parse(raw.get().as_bytes()).map_err(|error| {
+        if let ApiError::Invalid(violations) = error {
+            violations
+        } else if let ApiError::Malformed(violation) = error {
+            violation.into()
+        } else {
+            Violation::new("", "wrong_type", error.to_string()).into()
+        }
+    })
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {

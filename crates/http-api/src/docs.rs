@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::routes::{deliveries, events, knowledge, replays, search, stats, system, webhooks};
+use crate::routes::{deliveries, events, graph, knowledge, links, replays, search, stats, system, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,10 @@ use crate::routes::{deliveries, events, knowledge, replays, search, stats, syste
     paths(
         system::root, system::health, system::livez, system::readyz, system::metrics, stats::stats,
         knowledge::create::handler, knowledge::get::handler, search::handler,
+        links::create::handler, links::list::handler, links::batch::handler, links::get::handler,
+        links::update::handler, links::delete::handler,
+        graph::neighborhood::handler, graph::path::handler, graph::subgraph::handler, graph::stats::handler,
+        graph::export::handler, graph::suggestions::handler, graph::accept::handler, graph::dismiss::handler,
         events::create::handler, events::batch::handler, events::list::handler, events::get::handler,
         events::types::handler,
         webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,

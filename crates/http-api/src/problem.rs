@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
-use kos_model::{Violation, Violations};
+use kos_model::{KnowledgeId, Violation, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,6 +38,8 @@ pub enum ApiError {
     PreconditionFailed,
     /// As things stand this cannot be done.
     Conflict(String),
+    /// A link would close this circle of items.
+    Cycle(Vec<KnowledgeId>),
     /// The database is away or too busy.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// There is more to do than there are hands.
@@ -73,6 +75,10 @@ pub struct Problem {
     /// Every broken rule, with its field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// The circle of items that a link would have closed: it leads back to its first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    cycle: Vec<KnowledgeId>,
 }
 
 /// One broken rule.
@@ -100,7 +106,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Cycle(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -122,6 +128,7 @@ impl ApiError {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PreconditionFailed => "precondition_failed",
             Self::Conflict(_) => "conflict",
+            Self::Cycle(_) => "cycle",
             Self::Unavailable(_) => "unavailable",
             Self::Busy => "busy",
             Self::TooSlow => "too_slow",
@@ -139,7 +146,7 @@ impl ApiError {
             Self::TooLarge(_) => "The body is too large",
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::PreconditionFailed => "It was changed in the meantime",
-            Self::Conflict(_) => "As things stand this cannot be done",
+            Self::Conflict(_) | Self::Cycle(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Busy => "The service is too busy",
             Self::TooSlow => "The body did not arrive in time",
@@ -155,6 +162,10 @@ impl ApiError {
             Self::Invalid(violations) => violations.to_string(),
             Self::Unauthorized(detail) => (*detail).to_owned(),
             Self::NotFound(detail) | Self::Conflict(detail) | Self::Other(_, detail) => detail.clone(),
+            Self::Cycle(cycle) => {
+                let circle: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+                format!("links of this kind may not run in a circle: remove one of {}", circle.join(" → "))
+            }
             Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
             Self::UnsupportedMediaType => "set Content-Type: application/json".to_owned(),
@@ -181,6 +192,7 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Cycle(_)
             | Self::Unavailable(_)
             | Self::Busy
             | Self::TooSlow
@@ -201,6 +213,7 @@ impl ApiError {
             code: self.code(),
             request_id: request_id.to_owned(),
             errors: self.errors(),
+            cycle: if let Self::Cycle(cycle) = self { cycle.clone() } else { Vec::new() },
         };
         let mut response = HttpResponse::build(self.status());
         response.content_type("application/problem+json");
@@ -227,6 +240,7 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Cycle(_)
             | Self::Internal(_)
             | Self::Other(..) => {}
         }
@@ -246,6 +260,7 @@ impl ApiError {
             | Self::UnsupportedMediaType
             | Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::Cycle(_)
             | Self::Busy
             | Self::TooSlow
             | Self::Other(..) => None,

@@ -2,7 +2,9 @@
 
 pub(crate) mod deliveries;
 pub(crate) mod events;
+pub(crate) mod graph;
 pub(crate) mod knowledge;
+pub(crate) mod links;
 pub(crate) mod replays;
 pub(crate) mod search;
 pub(crate) mod stats;
@@ -35,6 +37,20 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
         Path::new("/stats").get(stats::stats),
         Path::new("/knowledge").post(knowledge::create::handler),
         Path::new("/knowledge/{id}").get(knowledge::get::handler),
+        Path::new("/knowledge/{id}/links").post(links::create::handler).get(links::list::handler),
+        Path::new("/links/batch").post(links::batch::handler),
+        Path::new("/links/{id}")
+            .get(links::get::handler)
+            .on(Method::PATCH, links::update::handler)
+            .on(Method::DELETE, links::delete::handler),
+        Path::new("/graph/neighborhood").get(graph::neighborhood::handler),
+        Path::new("/graph/path").get(graph::path::handler),
+        Path::new("/graph/subgraph").get(graph::subgraph::handler),
+        Path::new("/graph/stats").get(graph::stats::handler),
+        Path::new("/graph/export").get(graph::export::handler),
+        Path::new("/graph/suggestions").get(graph::suggestions::handler),
+        Path::new("/graph/suggestions/accept").post(graph::accept::handler),
+        Path::new("/graph/suggestions/dismiss").post(graph::dismiss::handler),
         Path::new("/search").post(search::handler),
         Path::new("/events").post(events::create::handler).get(events::list::handler),
         Path::new("/events/batch").post(events::batch::handler),

@@ -21,6 +21,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
+use crate::graph::OverviewCache;
 use crate::seal::KeyRing;
 
 /// Every migration, in order.
@@ -61,6 +62,7 @@ pub struct Repository {
     pub(crate) url: SecretString,
     pub(crate) keys: KeyRing,
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
+    pub(crate) overview: OverviewCache,
 }
 
 impl Repository {
@@ -78,6 +80,7 @@ impl Repository {
             url: url.into(),
             keys,
             directory: Arc::default(),
+            overview: OverviewCache::default(),
         })
     }
 

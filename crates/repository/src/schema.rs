@@ -218,6 +218,31 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    knowledge_links (id) {
+        id -> Uuid,
+        source_id -> Uuid,
+        target_id -> Uuid,
+        kind -> Text,
+        weight -> Double,
+        note -> Nullable<Text>,
+        origin -> Text,
+        metadata -> Jsonb,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        valid_to -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    link_dismissals (low_id, high_id) {
+        low_id -> Uuid,
+        high_id -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(knowledge -> domains (domain_id));
 diesel::joinable!(webhook_logs -> events (event_id));
 diesel::allow_tables_to_appear_in_same_query!(domains, knowledge);

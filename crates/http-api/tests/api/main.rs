@@ -6,6 +6,8 @@ mod bench;
 mod deliveries;
 mod documentation;
 mod events;
+mod graph;
 mod knowledge;
+mod links;
 mod operating;
 mod webhooks;
