@@ -13,6 +13,9 @@ CREATE TABLE knowledge_links (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     valid_to timestamptz,
+    -- How many of its ends were deleted: a link is in answers only while none was. Kept here, so that a walk
+    -- need not look at what it leads to.
+    gone_ends smallint NOT NULL DEFAULT 0,
     CONSTRAINT knowledge_links_pkey PRIMARY KEY (id),
     CONSTRAINT knowledge_links_source_id_fkey FOREIGN KEY (source_id) REFERENCES knowledge (id) ON DELETE CASCADE,
     CONSTRAINT knowledge_links_target_id_fkey FOREIGN KEY (target_id) REFERENCES knowledge (id) ON DELETE CASCADE,
@@ -31,14 +34,28 @@ CREATE TABLE knowledge_links (
 CREATE UNIQUE INDEX knowledge_links_live_key ON knowledge_links (source_id, target_id, kind) WHERE valid_to IS NULL;
 -- A walk reads these alone: the links of a node, the strongest first.
 CREATE INDEX knowledge_links_out_idx ON knowledge_links (source_id, weight DESC, id) INCLUDE (target_id, kind)
-WHERE valid_to IS NULL;
+WHERE valid_to IS NULL AND gone_ends = 0;
 CREATE INDEX knowledge_links_in_idx ON knowledge_links (target_id, weight DESC, id) INCLUDE (source_id, kind)
-WHERE valid_to IS NULL;
+WHERE valid_to IS NULL AND gone_ends = 0;
 -- Lists, with what is past, in the order in which they were made.
 CREATE INDEX knowledge_links_source_id_idx ON knowledge_links (source_id, id);
 CREATE INDEX knowledge_links_target_id_idx ON knowledge_links (target_id, id);
 
--- What was deleted is in no answer. Few pieces of knowledge are, so to ask for each is cheap.
+-- Counts, and does not look, because both ends may come and go at the same time. Who makes a link holds its
+-- ends (FOR SHARE), so that none is overlooked.
+CREATE FUNCTION knowledge_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change smallint := CASE WHEN NEW.deleted_at IS NULL THEN -1 ELSE 1 END;
+BEGIN
+    -- In one order, so that two who delete linked items do not wait for each other.
+    PERFORM 1 FROM knowledge_links WHERE source_id = NEW.id OR target_id = NEW.id ORDER BY id FOR UPDATE;
+    UPDATE knowledge_links SET gone_ends = gone_ends + change WHERE source_id = NEW.id OR target_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER knowledge_gone AFTER UPDATE OF deleted_at ON knowledge
+FOR EACH ROW WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION knowledge_gone();
+-- To count what is there without reading it.
 CREATE INDEX knowledge_gone_idx ON knowledge (id) WHERE deleted_at IS NOT NULL;
 -- Titles that a text may mention.
 CREATE INDEX knowledge_mentioned_idx ON knowledge (left(lower(title), 200)) WHERE title IS NOT NULL;

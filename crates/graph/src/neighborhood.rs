@@ -70,6 +70,18 @@ impl Neighborhood {
         }
     }
 
+    /// Whether it holds all the nodes that it may: what it walks from now on only tells where to go on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.reached.len() >= self.limit
+    }
+
+    /// Ends the walk; returns the nodes that it would have walked from next.
+    pub fn leave(&mut self) -> Vec<KnowledgeId> {
+        self.at = self.depth;
+        std::mem::take(&mut self.level)
+    }
+
     /// The nodes, the nearest first, the start included.
     #[must_use]
     pub fn reached(&self) -> &[Reached] {

@@ -3,7 +3,7 @@
 //! The searches are kos-graph's; here is where they get their links from, a level at a time. Each answer is
 //! read in one snapshot, so that it fits together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -174,30 +174,27 @@ const ADJACENT: &str = "
 SELECT f.id AS here, e.there, e.link, e.weight
 FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
     (SELECT l.target_id AS there, l.id AS link, l.weight FROM knowledge_links l
-     WHERE l.source_id = f.id AND l.valid_to IS NULL AND l.kind = ANY($2) AND l.weight >= $4
-       AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.target_id AND gone.deleted_at IS NOT NULL)
+     WHERE l.source_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($2) AND l.weight >= $4
      ORDER BY l.weight DESC, l.id LIMIT $5)
     UNION ALL
     (SELECT l.source_id AS there, l.id AS link, l.weight FROM knowledge_links l
-     WHERE l.target_id = f.id AND l.valid_to IS NULL AND l.kind = ANY($3) AND l.weight >= $4
-       AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.source_id AND gone.deleted_at IS NOT NULL)
+     WHERE l.target_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($3) AND l.weight >= $4
      ORDER BY l.weight DESC, l.id LIMIT $5)
     ORDER BY weight DESC, link LIMIT $5
 ) AS e";
 
 /// What people see of nodes, and how many links each has in the whole graph.
 const NODES: &str = "
-SELECT k.id, k.title, left(k.content, 400) AS start, d.name AS domain,
-    (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND NOT EXISTS (
-        SELECT 1 FROM knowledge gone WHERE gone.id = l.target_id AND gone.deleted_at IS NOT NULL))
-    + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND NOT EXISTS (
-        SELECT 1 FROM knowledge gone WHERE gone.id = l.source_id AND gone.deleted_at IS NOT NULL)) AS degree
+SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
+    (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+    + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0) AS degree
 FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id";
 
 /// The links between some nodes, the strongest first.
 const BETWEEN: &str = "
 SELECT l.id, l.source_id, l.target_id, l.kind, l.weight FROM knowledge_links l
-WHERE l.source_id = ANY($1) AND l.target_id = ANY($1) AND l.valid_to IS NULL AND l.kind = ANY($2) AND l.weight >= $3
+WHERE l.source_id = ANY($1) AND l.target_id = ANY($1) AND l.valid_to IS NULL AND l.gone_ends = 0
+  AND l.kind = ANY($2) AND l.weight >= $3
 ORDER BY l.weight DESC, l.id LIMIT $4";
 
 const EDGES_BY_ID: &str =
@@ -206,16 +203,12 @@ const EDGES_BY_ID: &str =
 /// Every link whose ends are there, page by page.
 const EDGES: &str = "
 SELECT l.id, l.source_id, l.target_id, l.kind, l.weight FROM knowledge_links l
-WHERE l.valid_to IS NULL AND ($1 IS NULL OR l.id > $1) AND NOT EXISTS (
-    SELECT 1 FROM knowledge gone WHERE gone.id IN (l.source_id, l.target_id) AND gone.deleted_at IS NOT NULL)
+WHERE l.valid_to IS NULL AND l.gone_ends = 0 AND ($1 IS NULL OR l.id > $1)
 ORDER BY l.id LIMIT $2";
 
 const ALL_ENDS: &str = "
 SELECT l.source_id, l.target_id, l.kind FROM knowledge_links l
-WHERE l.valid_to IS NULL
-  AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.source_id AND gone.deleted_at IS NOT NULL)
-  AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.target_id AND gone.deleted_at IS NOT NULL)
-LIMIT $1";
+WHERE l.valid_to IS NULL AND l.gone_ends = 0 LIMIT $1";
 
 /// Two counts that each need an index alone.
 const COUNT_NODES: &str = "
@@ -232,8 +225,8 @@ WITH newest AS (
     WHERE d.name = $1 AND k.deleted_at IS NULL ORDER BY k.id DESC LIMIT $2
 )
 SELECT n.id FROM newest n
-ORDER BY (SELECT count(*) FROM knowledge_links l WHERE l.source_id = n.id AND l.valid_to IS NULL)
-       + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = n.id AND l.valid_to IS NULL) DESC, n.id
+ORDER BY (SELECT count(*) FROM knowledge_links l WHERE l.source_id = n.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+       + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = n.id AND l.valid_to IS NULL AND l.gone_ends = 0) DESC, n.id
 LIMIT $3";
 
 impl Repository {
@@ -250,21 +243,16 @@ impl Repository {
                     return Ok(None);
                 }
                 let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
+                let mut unwalked = Vec::new();
                 while let Some(level) = around.wants() {
-                    let links = adjacent_in_tx(tx, &level, walk, Some(FAN_OUT)).await?;
-                    around.take(links);
+                    if around.is_full() && walk.is_over_everything() {
+                        // No new node could come of it, and where to go on shows in the degrees.
+                        unwalked = around.leave();
+                        break;
+                    }
+                    around.take(adjacent_in_tx(tx, &level, walk, Some(FAN_OUT)).await?);
                 }
-                let depths: HashMap<KnowledgeId, u32> =
-                    around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-                let ids: Vec<KnowledgeId> = around.reached().iter().map(|reached| reached.id).collect();
-                let nodes = nodes_in_tx(tx, &ids).await?;
-                let (edges, cut) = between_in_tx(tx, &ids, walk).await?;
-                Ok(Some(Around {
-                    nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
-                    edges,
-                    truncated: cut || !around.frontier().is_empty(),
-                    frontier: around.frontier().iter().copied().collect(),
-                }))
+                around_in_tx(tx, &around, &unwalked, walk).await.map(Some)
             })
             .await
     }
@@ -473,6 +461,34 @@ async fn between_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId], walk: &W
     let is_cut = rows.len() > MAX_LINKS;
     let edges = rows.into_iter().take(MAX_LINKS).map(EdgeRow::read).collect::<Result<_>>()?;
     Ok((edges, is_cut))
+}
+
+async fn around_in_tx(
+    tx: &mut AsyncPgConnection,
+    around: &Neighborhood,
+    unwalked: &[KnowledgeId],
+    walk: &Walk,
+) -> Result<Around> {
+    let depths: HashMap<KnowledgeId, u32> =
+        around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
+    let ids: Vec<KnowledgeId> = around.reached().iter().map(|reached| reached.id).collect();
+    let nodes = nodes_in_tx(tx, &ids).await?;
+    let (edges, is_cut) = between_in_tx(tx, &ids, walk).await?;
+    let mut shown: HashMap<KnowledgeId, u32> = HashMap::new();
+    for end in edges.iter().flat_map(|edge| [edge.source, edge.target]) {
+        *shown.entry(end).or_default() += 1;
+    }
+    let unwalked: HashSet<&KnowledgeId> = unwalked.iter().collect();
+    let leads_on =
+        |node: &&Node| unwalked.contains(&node.id) && node.degree > shown.get(&node.id).copied().unwrap_or_default();
+    let mut frontier = around.frontier().clone();
+    frontier.extend(nodes.iter().filter(leads_on).map(|node| node.id));
+    Ok(Around {
+        nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
+        edges,
+        truncated: is_cut || !frontier.is_empty(),
+        frontier: frontier.into_iter().collect(),
+    })
 }
 
 async fn part_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Part> {

@@ -124,31 +124,25 @@ const SEEN: &str = "
 WITH seen AS (
     (SELECT l.*, l.target_id AS other_id FROM knowledge_links l
      WHERE l.source_id = $1 AND l.kind = ANY($2) AND l.weight >= $4 AND (l.valid_to IS NULL OR $5)
-       AND ($6 IS NULL OR l.id < $6)
-       AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.target_id AND gone.deleted_at IS NOT NULL)
+       AND ($6 IS NULL OR l.id < $6) AND l.gone_ends = 0
      ORDER BY l.id DESC LIMIT $7)
     UNION ALL
     (SELECT l.*, l.source_id AS other_id FROM knowledge_links l
      WHERE l.target_id = $1 AND l.kind = ANY($3) AND l.weight >= $4 AND (l.valid_to IS NULL OR $5)
-       AND ($6 IS NULL OR l.id < $6)
-       AND NOT EXISTS (SELECT 1 FROM knowledge gone WHERE gone.id = l.source_id AND gone.deleted_at IS NOT NULL)
+       AND ($6 IS NULL OR l.id < $6) AND l.gone_ends = 0
      ORDER BY l.id DESC LIMIT $7)
 )
-SELECT s.*, k.title, left(k.content, 400) AS start, d.name AS domain
+SELECT s.*, k.title, left(k.content, 200) AS start, d.name AS domain
 FROM seen s JOIN knowledge k ON k.id = s.other_id LEFT JOIN domains d ON d.id = k.domain_id
 ORDER BY s.id DESC LIMIT $7";
 
 /// A live link between two items that are there.
-const LIVE: &str = "
-SELECT l.* FROM knowledge_links l
-WHERE l.id = $1 AND l.valid_to IS NULL AND NOT EXISTS (
-    SELECT 1 FROM knowledge gone WHERE gone.id IN (l.source_id, l.target_id) AND gone.deleted_at IS NOT NULL
-)";
+const LIVE: &str = "SELECT l.* FROM knowledge_links l WHERE l.id = $1 AND l.valid_to IS NULL AND l.gone_ends = 0";
 
-/// Locked against removal, in the order of their ids, so that no two writers wait for each other.
+/// Held against being deleted, in the order of their ids, so that no two writers wait for each other.
 const ENDS: &str = "
-SELECT k.id, k.title, left(k.content, 400) AS start, NULL::text AS domain, 0::bigint AS degree FROM knowledge k
-WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR KEY SHARE";
+SELECT k.id, k.title, left(k.content, 200) AS start, NULL::text AS domain, 0::bigint AS degree FROM knowledge k
+WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR SHARE";
 
 impl Repository {
     /// Makes a link, with the event that tells of it; one that is there already takes what was said anew.

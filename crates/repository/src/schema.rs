@@ -232,6 +232,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         valid_to -> Nullable<Timestamptz>,
+        gone_ends -> SmallInt,
     }
 }
 

@@ -129,7 +129,7 @@ WITH item AS (
     SELECT search FROM knowledge WHERE id = $1
 ), size AS (
     SELECT greatest(2, least($2, count(*) / 3)) AS most
-    FROM (SELECT 1 FROM knowledge WHERE deleted_at IS NULL LIMIT 1000) AS some
+    FROM (SELECT 1 FROM knowledge WHERE deleted_at IS NULL LIMIT 1000) AS sample
 ), common AS MATERIALIZED (
     SELECT e.word
     FROM pg_stats s, pg_class c,

@@ -1,9 +1,10 @@
 //! Links that several writers make at the same time.
 
+use kos_graph::{Direction, Walk};
 use kos_model::knowledge::KnowledgeDraft;
 use kos_model::link::{LinkDraft, NewLink};
 use kos_model::{KnowledgeId, LinkOrigin};
-use kos_repository::{LinkFate, Repository};
+use kos_repository::{LinkFate, LinkFilter, Repository};
 use kos_test_support::TestDb;
 
 use crate::builders::{free, repository};
@@ -93,4 +94,50 @@ async fn batches_of_the_same_links_in_other_orders_do_not_wait_for_each_other() 
     let fates = race(&repository, vec![links.clone(), reversed.clone(), links, reversed]).await;
     assert_eq!(count(&fates, |fate| matches!(fate, LinkFate::Created(_))), made);
     assert_eq!(count(&fates, |fate| matches!(fate, LinkFate::Present(_))), 3 * made);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_made_while_its_end_is_deleted_is_not_seen_until_the_end_is_back() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for _ in 0..10 {
+        let (a, b) = (item(&repository).await, item(&repository).await);
+        let client = db.client().await;
+        let delete = async {
+            client.batch_execute(&deletion("now()", b)).await.unwrap();
+        };
+        let (fates, ()) = tokio::join!(race(&repository, vec![vec![link(a, "supports", b)]]), delete);
+        let made = count(&fates, |fate| matches!(fate, LinkFate::Created(_)));
+        assert_eq!(seen(&repository, a).await, 0, "{fates:?}");
+        client.batch_execute(&deletion("NULL", b)).await.unwrap();
+        assert_eq!(seen(&repository, a).await, made, "{fates:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ends_may_come_and_go_at_the_same_time() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (a, b) = (item(&repository).await, item(&repository).await);
+    for kind in ["supports", "related_to", "depends_on", "supported_by"] {
+        repository.link_create(link(a, kind, b), &free()).await.unwrap();
+    }
+    let (first, second) = (db.client().await, db.client().await);
+    for (deleted, visible) in [("now()", 0), ("NULL", 4), ("now()", 0), ("NULL", 4)] {
+        let (of_a, of_b) = (deletion(deleted, a), deletion(deleted, b));
+        let (one, other) = tokio::join!(first.batch_execute(&of_a), second.batch_execute(&of_b));
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(seen(&repository, a).await, visible);
+    }
+}
+
+fn deletion(at: &str, id: KnowledgeId) -> String {
+    format!("UPDATE knowledge SET deleted_at = {at} WHERE id = '{id}'")
+}
+
+/// How many links of an item are listed; none where the item is not there.
+async fn seen(repository: &Repository, id: KnowledgeId) -> usize {
+    let filter = LinkFilter { walk: Walk::seen(&[], Direction::Both, 0.0), history: true };
+    repository.link_list(id, &filter, None, 100).await.unwrap().unwrap_or_default().len()
 }
