@@ -10,9 +10,10 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
-use kos_model::{Violation, json};
+use kos_model::{Violation, Violations, json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::problem::{ApiError, Result};
@@ -94,6 +95,13 @@ async fn read_whole(mut payload: Payload, max: usize) -> Result<BytesMut> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// One of several things in a body, read by itself, so that a fault in it is its own.
+pub(crate) fn item<T: DeserializeOwned>(raw: &RawValue) -> std::result::Result<T, Violations> {
+    json::read(raw.get().as_bytes()).map_err(|fault| match fault {
+        json::Fault::Malformed(violation) | json::Fault::Invalid(violation) => violation.into(),
+    })
 }
 
 /// A body that ends before its end.

@@ -1,6 +1,6 @@
 //! Refusals that depend on what is stored, with what programs need to go on.
 
-use kos_model::{TaskStatus, Violation, Violations};
+use kos_model::{KnowledgeId, TaskStatus, Violation, Violations};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -47,6 +47,13 @@ impl Clash {
     pub(crate) fn key_busy() -> Self {
         let detail = "a request with this Idempotency-Key is under way: send it again in a moment, with the same key";
         Self::new("idempotency_key_busy", detail.to_owned(), &json!({})).at("Idempotency-Key".to_owned())
+    }
+
+    /// Links of this kind may not run in a circle; the items of the one that would close, back to its first.
+    pub(crate) fn cycle(cycle: &[KnowledgeId]) -> Self {
+        let circle: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+        let detail = format!("links of this kind may not run in a circle: remove one of {}", circle.join(" → "));
+        Self::new("cycle", detail, &json!({"cycle": cycle}))
     }
 
     /// A task's life does not go that way.

@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::routes::{
-    deliveries, domains, events, experts, interactions, knowledge, replays, search, stats, system, tasks, webhooks,
+    deliveries, domains, events, experts, graph, interactions, knowledge, links, replays, search, stats, system, tasks,
+    webhooks,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +37,10 @@ use crate::routes::{
         tasks::delete::handler,
         interactions::create::handler, interactions::list::handler, interactions::get::handler,
         interactions::feedback::handler, interactions::delete::handler,
+        links::create::handler, links::list::handler, links::batch::handler, links::get::handler,
+        links::update::handler, links::delete::handler,
+        graph::neighborhood::handler, graph::path::handler, graph::subgraph::handler, graph::stats::handler,
+        graph::export::handler, graph::suggestions::handler, graph::accept::handler, graph::dismiss::handler,
         events::create::handler, events::batch::handler, events::list::handler, events::get::handler,
         events::types::handler,
         webhooks::create::handler, webhooks::list::handler, webhooks::get::handler, webhooks::update::handler,

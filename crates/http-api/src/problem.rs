@@ -83,7 +83,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     /// What else programs need to know, depending on the kind: `existing_id` (`name_taken`), `used_by` (`in_use`),
-    /// `status` and `allowed` (`transition_refused`).
+    /// `status` and `allowed` (`transition_refused`), `cycle` (`cycle`).
     #[serde(flatten)]
     #[schema(value_type = Object)]
     members: Map<String, Value>,

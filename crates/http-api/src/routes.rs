@@ -4,8 +4,10 @@ pub(crate) mod deliveries;
 pub(crate) mod domains;
 pub(crate) mod events;
 pub(crate) mod experts;
+pub(crate) mod graph;
 pub(crate) mod interactions;
 pub(crate) mod knowledge;
+pub(crate) mod links;
 pub(crate) mod replays;
 pub(crate) mod search;
 pub(crate) mod stats;
@@ -50,6 +52,20 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
         Path::new("/knowledge/{id}/restore").post(knowledge::restore::handler),
         Path::new("/knowledge/{id}/revert").post(knowledge::revert::handler),
         Path::new("/knowledge/{id}/verify").post(knowledge::verify::handler),
+        Path::new("/knowledge/{id}/links").post(links::create::handler).get(links::list::handler),
+        Path::new("/links/batch").post(links::batch::handler),
+        Path::new("/links/{id}")
+            .get(links::get::handler)
+            .on(Method::PATCH, links::update::handler)
+            .on(Method::DELETE, links::delete::handler),
+        Path::new("/graph/neighborhood").get(graph::neighborhood::handler),
+        Path::new("/graph/path").get(graph::path::handler),
+        Path::new("/graph/subgraph").get(graph::subgraph::handler),
+        Path::new("/graph/stats").get(graph::stats::handler),
+        Path::new("/graph/export").get(graph::export::handler),
+        Path::new("/graph/suggestions").get(graph::suggestions::handler),
+        Path::new("/graph/suggestions/accept").post(graph::accept::handler),
+        Path::new("/graph/suggestions/dismiss").post(graph::dismiss::handler),
         Path::new("/search").post(search::handler),
         Path::new("/domains").post(domains::create::handler).get(domains::list::handler),
         Path::new("/domains/{id}")

@@ -255,6 +255,8 @@ catalogue! {
     DomainDeleted = "domain_deleted", "🗂️", "Domain deleted", "Домен удалён";
     /// Two pieces of knowledge were linked.
     LinkCreated = "link_created", "🔗", "New link", "Новая связь";
+    /// A link was changed.
+    LinkUpdated = "link_updated", "🔗", "Link updated", "Связь обновлена";
     /// A link was removed.
     LinkDeleted = "link_deleted", "🔗", "Link deleted", "Связь удалена";
     /// A question was asked and answered.

@@ -41,6 +41,8 @@ macro_rules! ids {
 ids! {
     /// Names one piece of knowledge.
     KnowledgeId,
+    /// Names one link between two pieces of knowledge.
+    LinkId,
     /// Names one event; sent as part of `webhook-id`, the same on every retry.
     EventId,
     /// Names one registered webhook.

@@ -12,6 +12,7 @@ pub mod id;
 pub mod interaction;
 pub mod json;
 pub mod knowledge;
+pub mod link;
 pub mod locale;
 pub mod ndjson;
 pub mod payload;
@@ -23,7 +24,10 @@ pub mod webhook;
 
 pub use delivery::{Attempt, Outcome, Pause, Scope};
 pub use event::{Event, EventFilter, EventType};
-pub use id::{DeliveryId, DomainId, EventId, ExpertId, InteractionId, KnowledgeId, ReplayId, TaskId, WebhookId};
+pub use id::{
+    DeliveryId, DomainId, EventId, ExpertId, InteractionId, KnowledgeId, LinkId, ReplayId, TaskId, WebhookId,
+};
+pub use link::{LinkKind, LinkName, LinkOrigin};
 pub use locale::Locale;
 pub use payload::Payload;
 pub use policy::{DeliveryPolicy, RateLimit};

@@ -21,6 +21,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
+use crate::graph::OverviewCache;
 use crate::seal::KeyRing;
 use crate::search::{Tally, Words};
 
@@ -64,6 +65,7 @@ pub struct Repository {
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
     pub(crate) words: Arc<RwLock<Arc<Words>>>,
     pub(crate) searched: Arc<Mutex<Tally>>,
+    pub(crate) overview: OverviewCache,
 }
 
 impl Repository {
@@ -83,6 +85,7 @@ impl Repository {
             directory: Arc::default(),
             words: Arc::default(),
             searched: Arc::default(),
+            overview: OverviewCache::default(),
         })
     }
 

@@ -256,6 +256,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    knowledge_links (id) {
+        id -> Uuid,
+        source_id -> Uuid,
+        target_id -> Uuid,
+        kind -> Text,
+        weight -> Double,
+        note -> Nullable<Text>,
+        origin -> Text,
+        metadata -> Jsonb,
+        version -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        valid_to -> Nullable<Timestamptz>,
+        gone_ends -> SmallInt,
+    }
+}
+
+diesel::table! {
     /// One row.
     search_corpus (revision) {
         revision -> BigInt,
@@ -291,6 +309,14 @@ diesel::table! {
         body_hash -> Bytea,
         status -> Integer,
         answer -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    link_dismissals (low_id, high_id) {
+        low_id -> Uuid,
+        high_id -> Uuid,
         created_at -> Timestamptz,
     }
 }

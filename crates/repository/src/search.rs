@@ -328,6 +328,21 @@ async fn counted(tx: &mut AsyncPgConnection, stems: &[&str]) -> Result<HashMap<S
 }
 
 impl Search {
+    /// A search for ten finds, the best first, whose words are understood as far as they can be.
+    #[must_use]
+    pub fn of(query: Query) -> Self {
+        Self {
+            query,
+            typos: true,
+            complete_last: false,
+            filter: SearchFilter::default(),
+            sort: SearchSort::default(),
+            offset: 0,
+            limit: 10,
+            facets: false,
+        }
+    }
+
     /// The domain that the query or the filter names.
     fn domain(&self) -> Option<&str> {
         self.query.domain.as_deref().or(self.filter.domain.as_deref())

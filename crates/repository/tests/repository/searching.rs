@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kos_model::knowledge::KnowledgeDraft;
-use kos_repository::{Found, Repository, Search, SearchFilter, SearchSort, Searched};
+use kos_repository::{Found, Repository, Search, SearchFilter, Searched};
 use kos_search::Query;
 use kos_test_support::TestDb;
 
@@ -20,16 +20,7 @@ async fn know(repository: &Repository, content: &str, domain: &str, confidence: 
 }
 
 fn search(query: &str) -> Search {
-    Search {
-        query: Query::parse(query).unwrap(),
-        typos: true,
-        complete_last: false,
-        filter: SearchFilter::default(),
-        sort: SearchSort::default(),
-        offset: 0,
-        limit: 10,
-        facets: false,
-    }
+    Search::of(Query::parse(query).unwrap())
 }
 
 /// Counts every word that there is, as the server does in the background.

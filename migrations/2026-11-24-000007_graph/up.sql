@@ -1,0 +1,77 @@
+-- How pieces of knowledge bear on each other. A symmetric kind is stored once, from the smaller id to the
+-- larger. A link that is removed stays as history, with the time until which it held.
+CREATE TABLE knowledge_links (
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    source_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    kind text NOT NULL,
+    weight double precision NOT NULL DEFAULT 1,
+    note text,
+    origin text NOT NULL DEFAULT 'manual',
+    metadata jsonb NOT NULL DEFAULT '{}',
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    valid_to timestamptz,
+    -- How many of its ends were deleted: a link is in answers only while none was. Kept here, so that a walk
+    -- need not look at what it leads to.
+    gone_ends smallint NOT NULL DEFAULT 0,
+    CONSTRAINT knowledge_links_pkey PRIMARY KEY (id),
+    CONSTRAINT knowledge_links_source_id_fkey FOREIGN KEY (source_id) REFERENCES knowledge (id) ON DELETE CASCADE,
+    CONSTRAINT knowledge_links_target_id_fkey FOREIGN KEY (target_id) REFERENCES knowledge (id) ON DELETE CASCADE,
+    CONSTRAINT knowledge_links_kind_check CHECK (
+        kind IN ('related_to', 'contradicts', 'duplicate_of', 'depends_on', 'supports', 'part_of', 'derived_from',
+                 'supersedes', 'answers', 'example_of')
+    ),
+    CONSTRAINT knowledge_links_ends_check CHECK (source_id <> target_id),
+    CONSTRAINT knowledge_links_symmetric_check CHECK (
+        kind NOT IN ('related_to', 'contradicts', 'duplicate_of') OR source_id < target_id
+    ),
+    CONSTRAINT knowledge_links_weight_check CHECK (weight BETWEEN 0 AND 1),
+    CONSTRAINT knowledge_links_origin_check CHECK (origin IN ('manual', 'suggested')),
+    CONSTRAINT knowledge_links_metadata_check CHECK (jsonb_typeof(metadata) = 'object')
+);
+CREATE UNIQUE INDEX knowledge_links_live_key ON knowledge_links (source_id, target_id, kind) WHERE valid_to IS NULL;
+-- A walk reads these alone: the links of a node, the strongest first.
+CREATE INDEX knowledge_links_out_idx ON knowledge_links (source_id, weight DESC, id) INCLUDE (target_id, kind)
+WHERE valid_to IS NULL AND gone_ends = 0;
+CREATE INDEX knowledge_links_in_idx ON knowledge_links (target_id, weight DESC, id) INCLUDE (source_id, kind)
+WHERE valid_to IS NULL AND gone_ends = 0;
+-- Lists, with what is past, in the order in which they were made.
+CREATE INDEX knowledge_links_source_id_idx ON knowledge_links (source_id, id);
+CREATE INDEX knowledge_links_target_id_idx ON knowledge_links (target_id, id);
+
+-- Counts, and does not look, because both ends may come and go at the same time. Who makes a link holds its
+-- ends (FOR SHARE), so that none is overlooked.
+CREATE FUNCTION knowledge_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change smallint := CASE WHEN NEW.deleted_at IS NULL THEN -1 ELSE 1 END;
+BEGIN
+    -- In one order, so that two who delete linked items do not wait for each other.
+    PERFORM 1 FROM knowledge_links WHERE source_id = NEW.id OR target_id = NEW.id ORDER BY id FOR UPDATE;
+    UPDATE knowledge_links SET gone_ends = gone_ends + change WHERE source_id = NEW.id OR target_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER knowledge_gone AFTER UPDATE OF deleted_at ON knowledge
+FOR EACH ROW WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION knowledge_gone();
+-- To count what is there without reading it.
+CREATE INDEX knowledge_gone_idx ON knowledge (id) WHERE deleted_at IS NOT NULL;
+-- Titles that a text may mention.
+CREATE INDEX knowledge_mentioned_idx ON knowledge (left(lower(title), 200)) WHERE title IS NOT NULL;
+-- What was used soon after what, or for the same question.
+CREATE INDEX interactions_used_idx ON interactions (knowledge_id, created_at) WHERE knowledge_id IS NOT NULL;
+CREATE INDEX interactions_together_idx ON interactions (expert_id, created_at) WHERE knowledge_id IS NOT NULL;
+CREATE INDEX interactions_asked_idx ON interactions USING hash (query) WHERE knowledge_id IS NOT NULL;
+
+-- Pairs that nobody wants to see suggested again.
+CREATE TABLE link_dismissals (
+    low_id uuid NOT NULL,
+    high_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT link_dismissals_pkey PRIMARY KEY (low_id, high_id),
+    CONSTRAINT link_dismissals_low_id_fkey FOREIGN KEY (low_id) REFERENCES knowledge (id) ON DELETE CASCADE,
+    CONSTRAINT link_dismissals_high_id_fkey FOREIGN KEY (high_id) REFERENCES knowledge (id) ON DELETE CASCADE,
+    CONSTRAINT link_dismissals_order_check CHECK (low_id < high_id)
+);
+CREATE INDEX link_dismissals_high_id_idx ON link_dismissals (high_id);
