@@ -21,9 +21,10 @@ declare -A allowed=(
   [kos-webhooks]="kos-model"
   [kos-reports]="kos-model"
   [kos-search]="kos-model"
-  [kos-repository]="kos-model kos-search"
+  [kos-graph]="kos-model"
+  [kos-repository]="kos-model kos-search kos-graph"
   [kos-delivery]="kos-model kos-webhooks kos-repository"
-  [kos-http-api]="kos-model kos-webhooks kos-reports kos-search kos-repository kos-delivery"
+  [kos-http-api]="kos-model kos-webhooks kos-reports kos-search kos-graph kos-repository kos-delivery"
   [kos-assembly]="kos-webhooks kos-repository kos-delivery kos-boot"
 )
 for crate in "${!allowed[@]}"; do
@@ -40,7 +41,7 @@ must depends kos-repository tokio
 must depends kos-webhooks reqwest
 must depends kos-http-api actix-web
 for heavy in tokio reqwest diesel actix-web; do must_not depends kos-model "$heavy"; done
-for pure in kos-webhooks kos-reports kos-search; do
+for pure in kos-webhooks kos-reports kos-search kos-graph; do
   for heavy in diesel actix-web; do must_not depends "$pure" "$heavy"; done
 done
 for heavy in actix-web reqwest; do must_not depends kos-repository "$heavy"; done

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use chrono::NaiveDate;
-use kos_repository::{Growth, NameCount, Stats, Totals};
+use kos_repository::{GraphOverview, Growth, NameCount, Stats, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +16,8 @@ pub(crate) struct StatsView {
     total_knowledge: i64,
     /// Of those, confirmed by somebody.
     verified_knowledge: i64,
+    /// Pieces of knowledge without a link, when they were last counted: a minute ago in a large graph.
+    orphans: u64,
     /// Mean confidence, 0 to 1; null without knowledge.
     average_confidence: Option<f64>,
     /// Domains.
@@ -107,16 +109,18 @@ struct DeliveryStats {
 #[utoipa::path(get, path = "/stats", tag = "system", responses((status = 200, body = StatsView)))]
 pub(crate) async fn stats(state: web::Data<State>) -> Result<HttpResponse> {
     let repository = state.repository.clone();
-    let stats = state.run(async move { Ok(repository.stats().await?) }).await?;
-    Ok(HttpResponse::Ok().json(StatsView::from(stats)))
+    let work = async move { Ok((repository.stats().await?, repository.graph_overview().await?)) };
+    let (stats, graph) = state.run(work).await?;
+    Ok(HttpResponse::Ok().json(StatsView::new(stats, &graph)))
 }
 
-impl From<Stats> for StatsView {
-    fn from(stats: Stats) -> Self {
+impl StatsView {
+    fn new(stats: Stats, graph: &GraphOverview) -> Self {
         let totals = stats.totals;
         Self {
             total_knowledge: totals.knowledge,
             verified_knowledge: totals.verified,
+            orphans: graph.nodes.saturating_sub(graph.counted.linked),
             average_confidence: totals.average_confidence,
             total_domains: totals.domains,
             total_experts: totals.experts,

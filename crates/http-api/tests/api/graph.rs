@@ -67,7 +67,7 @@ async fn a_hub_is_cut_short_at_its_strongest_links_and_says_where_to_go_on() {
     let bench = Bench::new().await;
     let hub = know(&bench, "hub", "x").await;
     let statement = format!(
-        "WITH leaf AS (INSERT INTO knowledge (content, content_hash) SELECT 'leaf', '' FROM generate_series(1, 300) RETURNING id)
+        "WITH leaf AS (INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 300) AS n RETURNING id)
          INSERT INTO knowledge_links (source_id, target_id, kind, weight)
          SELECT id, '{hub}', 'supports', (row_number() OVER ()) / 300.0 FROM leaf"
     );
@@ -238,7 +238,7 @@ async fn the_graph_is_written_in_each_format_and_drawn() {
 async fn the_whole_graph_is_written_whatever_its_size_and_a_picture_takes_its_hubs() {
     let bench = Bench::new().await;
     let statement = "
-        INSERT INTO knowledge (content, content_hash) SELECT 'n' || n, '' FROM generate_series(1, 2500) AS n;
+        INSERT INTO knowledge (content, content_hash) SELECT 'n' || n, n::text::bytea FROM generate_series(1, 2500) AS n;
         INSERT INTO knowledge_links (source_id, target_id, kind)
         SELECT a.id, b.id, 'supports' FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM knowledge) AS a
         JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM knowledge) AS b ON b.n < a.n AND b.n IN (1, a.n - 1, a.n - 2)";

@@ -90,3 +90,27 @@ async fn a_text_of_more_words_than_postgres_keeps_is_stored_whole_and_found_by_i
     assert_eq!(found["results"][0]["id"], created.json()["id"]);
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_statistics_count_what_is_there_and_what_was_searched_for_in_vain() {
+    let bench = Bench::new().await;
+    for (content, tags) in [("Чтение книг", json!(["books"])), ("Reading books", json!(["books", "draft"]))] {
+        bench.create("/knowledge", &json!({"content": content, "domain": "library", "tags": tags})).await;
+    }
+    let gone = bench.create("/knowledge", &json!({"content": "Nobody needs this"})).await;
+    assert_eq!(bench.delete(&gone).await.status, 204);
+    for query in ["books", "spaceships"] {
+        bench.post("/search", &json!({"query": query})).await;
+    }
+    bench.repository.searches_record().await.unwrap();
+    let stats = bench.get("/stats").await.json();
+    assert_eq!((&stats["total_knowledge"], &stats["orphans"]), (&json!(2), &json!(2)), "{stats}");
+    assert_eq!(stats["by_domain"], json!([{"name": "library", "count": 2}]));
+    assert_eq!(stats["by_lang"], json!([{"name": "en", "count": 1}, {"name": "ru", "count": 1}]));
+    assert_eq!(stats["by_tag"], json!([{"name": "books", "count": 2}, {"name": "draft", "count": 1}]));
+    assert_eq!(stats["growth"][0]["count"], 2);
+    let search = &stats["search"];
+    assert_eq!((&search["searches"], &search["zero_result_share"]), (&json!(2), &json!(0.5)));
+    assert_eq!(search["gaps"], json!([{"name": "spaceships", "count": 1}]));
+    bench.finish().await;
+}

@@ -296,7 +296,7 @@ async fn of_many_links_each_has_a_fate_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_links_are_made_at_once() {
     let bench = Bench::new().await;
-    let ids = "INSERT INTO knowledge (content, content_hash) SELECT 'x' || n, '' FROM generate_series(1, 1001) AS n RETURNING id::text";
+    let ids = "INSERT INTO knowledge (content, content_hash) SELECT 'x' || n, n::text::bytea FROM generate_series(1, 1001) AS n RETURNING id::text";
     let ids: Vec<String> =
         bench.db.client().await.query(ids, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     let links: Vec<Value> =
