@@ -7,6 +7,7 @@ mod embedded;
 mod emitting;
 mod health;
 mod holders;
+mod knowledge;
 mod migrations;
 mod producers;
 mod replays;
