@@ -11,4 +11,5 @@ mod reports;
 mod secrets;
 mod seed;
 mod start;
+mod transfer;
 mod world;

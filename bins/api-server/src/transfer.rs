@@ -9,8 +9,9 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use kos_assembly::{Database, Role};
 use kos_boot::settings::Storage;
-use kos_model::knowledge::transfer::{Chunk, ImportReport, Importer};
+use kos_model::knowledge::transfer::{Chunk, ImportFate, ImportReport, Importer};
 use kos_repository::{KnowledgeExport, Repository};
+use tokio::task::JoinHandle;
 
 use crate::serve::runtime;
 
@@ -63,6 +64,7 @@ async fn read_all(
     };
     progress.enable_steady_tick(TICK);
     let mut importer = Importer::default();
+    let mut storing = None;
     let mut buffer = vec![0; READ];
     loop {
         let read = input.read(&mut buffer).context("the file cannot be read any further")?;
@@ -70,23 +72,39 @@ async fn read_all(
             break;
         }
         for chunk in importer.feed(buffer.get(..read).unwrap_or_default()) {
-            store(repository, &mut importer, &chunk).await?;
+            settle(storing.take(), &mut importer).await?;
+            storing = Some(store(repository, chunk));
         }
         progress.inc(u64::try_from(read)?);
         let ImportReport { imported, updated, duplicates, failed, .. } = importer.report();
         progress.set_message(format!("{imported} new, {updated} changed, {duplicates} there, {failed} failed"));
     }
     for chunk in importer.end() {
-        store(repository, &mut importer, &chunk).await?;
+        settle(storing.take(), &mut importer).await?;
+        storing = Some(store(repository, chunk));
     }
+    settle(storing, &mut importer).await?;
     progress.finish_and_clear();
     Ok(importer.into_report())
 }
 
-async fn store(repository: &Repository, importer: &mut Importer, chunk: &Chunk) -> anyhow::Result<()> {
-    let lines: Vec<u64> = chunk.iter().map(|item| item.line).collect();
-    let (fates, _told) = repository.knowledge_import(chunk, None).await.context("what was stored before stays")?;
-    importer.note(&lines, fates);
+/// A chunk that is stored while the next one is read: its lines, and what becomes of them.
+type Storing = JoinHandle<kos_repository::Result<(Vec<u64>, Vec<ImportFate>)>>;
+
+fn store(repository: &Repository, chunk: Chunk) -> Storing {
+    let repository = repository.clone();
+    tokio::spawn(async move {
+        let (fates, _told) = repository.knowledge_import(&chunk, None).await?;
+        Ok((chunk.iter().map(|item| item.line).collect(), fates))
+    })
+}
+
+/// One chunk after the other: a line may change what an earlier one stored.
+async fn settle(storing: Option<Storing>, importer: &mut Importer) -> anyhow::Result<()> {
+    if let Some(storing) = storing {
+        let (lines, fates) = storing.await?.context("the import breaks off; what was stored before stays")?;
+        importer.note(&lines, fates);
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod embedded;
 mod emitting;
 mod health;
 mod holders;
+mod knowledge;
 mod links;
 mod migrations;
 mod people;

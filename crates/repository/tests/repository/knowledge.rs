@@ -1,0 +1,141 @@
+//! Knowledge in bulk, and the indexes that its questions need.
+
+use kos_model::KnowledgeId;
+use kos_model::knowledge::transfer::{ImportFate, ImportItem, KnowledgeLine};
+use kos_model::knowledge::{KnowledgeDraft, KnowledgeEditDraft, NewKnowledge};
+use kos_repository::{ChangeTerms, Error, KnowledgeExport, Repository, Stored};
+use kos_test_support::TestDb;
+
+use crate::builders::{claim, free, leased, repository, webhook};
+
+fn texts(count: usize) -> Vec<NewKnowledge> {
+    let draft = |number| KnowledgeDraft { content: format!("text {number}"), ..KnowledgeDraft::default() };
+    (0..count).map(|number| draft(number).check().unwrap()).collect()
+}
+
+/// All that is exported, and in how many pages.
+async fn exported(repository: &Repository) -> (Vec<KnowledgeLine>, usize) {
+    let (mut lines, mut pages) = (Vec::new(), 0);
+    let mut export = KnowledgeExport::new(None, None);
+    while let Some((bytes, count, rest)) = repository.knowledge_export(export).await.unwrap() {
+        let page = String::from_utf8(bytes).unwrap();
+        assert_eq!(page.lines().count(), count);
+        lines.extend(page.lines().map(|line| serde_json::from_str::<KnowledgeLine>(line).unwrap()));
+        export = rest;
+        pages += 1;
+    }
+    (lines, pages)
+}
+
+fn item(line: &str) -> ImportItem {
+    ImportItem::read(1, line.as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_holds_everything_once_over_all_its_pages() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (stored, _) = repository.knowledge_create_all(&texts(700), "api", &free()).await.unwrap();
+    let (lines, pages) = exported(&repository).await;
+    let mut ids: Vec<KnowledgeId> = stored.iter().map(Stored::id).collect();
+    ids.sort_unstable();
+    assert_eq!(lines.iter().map(|line| line.id.unwrap()).collect::<Vec<_>>(), ids);
+    assert!(pages > 2, "{pages}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn near_duplicates_and_pages_are_found_by_their_indexes() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    let rows = "INSERT INTO knowledge (content, content_hash, simhash)
+                SELECT n::text, sha256(n::text::bytea), n * 3037000499::bigint * 1000003 FROM generate_series(1, 3000) AS n;
+                ANALYZE knowledge";
+    client.batch_execute(rows).await.unwrap();
+    for (query, index) in [
+        ("SELECT id FROM knowledge WHERE simhash & 65535 = $1::bigint & 65535 AND deleted_at IS NULL", "simhash_1"),
+        (
+            "SELECT id FROM knowledge WHERE simhash >> 16 & 65535 = $1::bigint >> 16 & 65535 AND deleted_at IS NULL",
+            "simhash_2",
+        ),
+        (
+            "SELECT id FROM knowledge WHERE simhash >> 32 & 65535 = $1::bigint >> 32 & 65535 AND deleted_at IS NULL",
+            "simhash_3",
+        ),
+        (
+            "SELECT id FROM knowledge WHERE simhash >> 48 & 65535 = $1::bigint >> 48 & 65535 AND deleted_at IS NULL",
+            "simhash_4",
+        ),
+        ("SELECT id FROM knowledge WHERE content_hash = $1 AND deleted_at IS NULL", "content_hash"),
+    ] {
+        client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await.unwrap();
+        let kind = if index == "content_hash" { "bytea" } else { "bigint" };
+        let explain = format!("DEALLOCATE ALL; PREPARE asked({kind}) AS {query}; EXPLAIN EXECUTE asked(NULL)");
+        let plan = client.simple_query(&explain).await.unwrap();
+        assert!(format!("{plan:?}").contains(&format!("knowledge_{index}_idx")), "{query}: {plan:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_together_is_told_together_and_nothing_of_what_was_there() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    webhook(&repository, &["knowledge_created"]).await;
+    let first = texts(2);
+    repository.knowledge_create_all(&first, "api", &free()).await.unwrap();
+    assert_eq!(claim(&repository).await.len(), 2);
+    let (stored, emitted) = repository.knowledge_create_all(&texts(4), "api", &leased()).await.unwrap();
+    let created: Vec<bool> = stored.iter().map(|stored| matches!(stored, Stored::Created(_))).collect();
+    assert_eq!(created, [false, false, true, true]);
+    assert_eq!(emitted.iter().map(|emitted| emitted.claimed.len()).collect::<Vec<_>>(), [1, 1]);
+    let (_, none) = repository.knowledge_create_all(&texts(4), "api", &leased()).await.unwrap();
+    assert!(none.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_fails_leaves_neither_version_nor_event_nor_domain() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (stored, _) = repository.knowledge_create_all(&texts(2), "api", &free()).await.unwrap();
+    let (lease, [one, two]) = (free(), [stored[0].id(), stored[1].id()]);
+    let edit = KnowledgeEditDraft {
+        content: Some(Some("TEXT 1".to_owned())),
+        domain: Some(Some("new".to_owned())),
+        ..KnowledgeEditDraft::default()
+    };
+    let terms = ChangeTerms { version: None, actor: "api", lease: &lease };
+    let refused = repository.knowledge_update(one, &edit.clone().check().unwrap(), terms).await.unwrap_err();
+    assert!(matches!(refused, Error::Duplicate { id } if id == two), "{refused:?}");
+    let stale = ChangeTerms { version: Some(7), ..terms };
+    let refused = repository.knowledge_update(two, &edit.check().unwrap(), stale).await.unwrap_err();
+    assert!(matches!(refused, Error::Stale), "{refused:?}");
+    assert_eq!(repository.knowledge_get(one).await.unwrap().unwrap().version, 1);
+    assert_eq!(repository.stats().await.unwrap().domains, 0);
+    assert_eq!(repository.event_list(None, None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn importers_of_the_same_lines_at_once_store_each_once() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let lines: Vec<ImportItem> = (0..200)
+        .map(|number| item(&format!(r#"{{"id": "01900000-0000-7000-8000-{number:012}", "content": "line {number}"}}"#)))
+        .collect();
+    let importers = (0..4).map(|_| repository.knowledge_import(&lines, None));
+    let mut imported = 0;
+    for done in futures_util::future::join_all(importers).await {
+        let (fates, told) = done.unwrap();
+        assert!(told.is_empty());
+        imported += fates.iter().filter(|fate| **fate == ImportFate::Imported).count();
+    }
+    assert_eq!((imported, exported(&repository).await.0.len()), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_comes_twice_in_one_chunk_is_taken_once() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let line = r#"{"id": "01900000-0000-7000-8000-000000000000", "content": "a"}"#;
+    let other = r#"{"id": "01900000-0000-7000-8000-000000000000", "content": "b"}"#;
+    let (fates, _) = repository.knowledge_import(&[item(line), item(other)], None).await.unwrap();
+    assert_eq!(fates, [ImportFate::Imported, ImportFate::Duplicate]);
+}
