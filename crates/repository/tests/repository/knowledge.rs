@@ -109,7 +109,7 @@ async fn a_change_that_fails_leaves_neither_version_nor_event_nor_domain() {
     let refused = repository.knowledge_update(two, &edit.check().unwrap(), stale).await.unwrap_err();
     assert!(matches!(refused, Error::Stale), "{refused:?}");
     assert_eq!(repository.knowledge_get(one).await.unwrap().unwrap().version, 1);
-    assert_eq!(repository.stats().await.unwrap().domains, 0);
+    assert_eq!(repository.stats().await.unwrap().totals.domains, 0);
     assert_eq!(repository.event_list(None, None, 10).await.unwrap().len(), 2);
 }
 
