@@ -36,9 +36,15 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 }
 
 fn configure_guarded(config: &mut web::ServiceConfig) {
-    let paths = [
-        Path::new("/metrics").get(system::metrics),
-        Path::new("/stats").get(stats::stats),
+    let system = vec![Path::new("/metrics").get(system::metrics), Path::new("/stats").get(stats::stats)];
+    for path in [system, of_knowledge(), of_people(), of_events()].into_iter().flatten() {
+        config.service(path.done().wrap(from_fn(guarded)));
+    }
+}
+
+/// Knowledge, its links, and the search.
+fn of_knowledge() -> Vec<Path> {
+    vec![
         Path::new("/knowledge").post(knowledge::create::handler).get(knowledge::list::handler),
         Path::new("/knowledge/batch").post(knowledge::batch::handler),
         Path::new("/knowledge/export").get(knowledge::export::handler),
@@ -67,6 +73,12 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
         Path::new("/graph/suggestions/accept").post(graph::accept::handler),
         Path::new("/graph/suggestions/dismiss").post(graph::dismiss::handler),
         Path::new("/search").post(search::handler),
+    ]
+}
+
+/// Domains, experts, tasks, interactions.
+fn of_people() -> Vec<Path> {
+    vec![
         Path::new("/domains").post(domains::create::handler).get(domains::list::handler),
         Path::new("/domains/{id}")
             .get(domains::get::handler)
@@ -87,6 +99,12 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
             .get(interactions::get::handler)
             .on(Method::DELETE, interactions::delete::handler),
         Path::new("/interactions/{id}/feedback").on(Method::PUT, interactions::feedback::handler),
+    ]
+}
+
+/// Events, and how they get to whom.
+fn of_events() -> Vec<Path> {
+    vec![
         Path::new("/events").post(events::create::handler).get(events::list::handler),
         Path::new("/events/batch").post(events::batch::handler),
         Path::new("/events/{id}").get(events::get::handler),
@@ -109,10 +127,7 @@ fn configure_guarded(config: &mut web::ServiceConfig) {
         Path::new("/deliveries/{id}").get(deliveries::get::handler),
         Path::new("/deliveries/{id}/retry").post(deliveries::retry::handler),
         Path::new("/deliveries/{id}/cancel").post(deliveries::cancel::handler),
-    ];
-    for path in paths {
-        config.service(path.done().wrap(from_fn(guarded)));
-    }
+    ]
 }
 
 /// A path under construction; it remembers its methods, to name them where another one is tried.

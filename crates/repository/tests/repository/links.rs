@@ -10,7 +10,9 @@ use kos_test_support::TestDb;
 use crate::builders::{free, repository};
 
 async fn item(repository: &Repository) -> KnowledgeId {
-    let draft = KnowledgeDraft { content: "x".to_owned(), ..KnowledgeDraft::default() };
+    // A text of its own, or the same item would come back.
+    let content = KnowledgeId::generate().to_string();
+    let draft = KnowledgeDraft { content, ..KnowledgeDraft::default() };
     repository.knowledge_create(&draft.check().unwrap(), "api", &free()).await.unwrap().record.id
 }
 
