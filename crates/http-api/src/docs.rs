@@ -1,5 +1,7 @@
 //! The API's description, for programs (`/openapi.json`, OpenAPI 3.1) and for people (`/docs/`).
 
+mod outbound;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -68,6 +70,7 @@ impl Modify for Common {
         for (status, description) in PROBLEMS {
             components.responses.insert(format!("Problem{status}"), RefOr::T(problem(description)));
         }
+        document.webhooks = Some(outbound::webhooks());
         for (path, item) in &mut document.paths.paths {
             let operations = [
                 ("get", &mut item.get),

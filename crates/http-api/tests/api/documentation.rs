@@ -89,3 +89,14 @@ fn assert_references(value: &Value, document: &Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[test]
+fn every_event_of_the_catalogue_is_described_as_a_webhook() {
+    let webhooks = document()["webhooks"].clone();
+    let events = kos_model::event::Known::ALL;
+    assert_eq!(webhooks.as_object().unwrap().len(), events.len());
+    for event in events {
+        let message = &webhooks[event.as_str()]["post"]["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(message["properties"]["event_type"]["enum"], serde_json::json!([event.as_str()]));
+    }
+}
