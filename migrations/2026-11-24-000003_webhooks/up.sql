@@ -71,7 +71,8 @@ CREATE TABLE webhook_health (
     CONSTRAINT webhook_health_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks (id) ON DELETE CASCADE,
     CONSTRAINT webhook_health_breaker_check CHECK (breaker IN ('closed', 'open', 'half_open'))
 ) WITH (fillfactor = 50);
-CREATE INDEX webhook_health_told_idx ON webhook_health (webhook_id) WHERE failing_since IS NOT NULL OR told > 0;
+CREATE INDEX webhook_health_told_idx ON webhook_health (webhook_id)
+WHERE failing_since IS NOT NULL OR told > 0 OR breaker <> 'closed';
 
 CREATE FUNCTION webhook_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

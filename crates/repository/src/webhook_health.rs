@@ -130,7 +130,7 @@ SELECT h.webhook_id, h.breaker <> 'closed' AS is_broken, h.failing_since, h.fail
        coalesce(extract(epoch FROM now() - h.failing_since) / $1, 0)::double precision AS elapsed
 FROM webhook_health h JOIN webhooks w ON w.id = h.webhook_id
 WHERE (h.failing_since IS NOT NULL OR h.told > 0) AND (
-    (h.failing_since IS NULL AND h.told > 0)
+    (h.failing_since IS NULL AND h.breaker = 'closed' AND h.told > 0)
     OR (w.enabled AND h.breaker <> 'closed' AND h.told = 0)
     OR (w.enabled AND h.failures >= $2 AND extract(epoch FROM now() - h.failing_since) / $1 >=
             (SELECT min(step) FROM unnest($3) AS step WHERE step * 100 > greatest(h.told, $4)))
@@ -219,7 +219,13 @@ impl Repository {
     pub async fn webhook_ailing(&self) -> Result<Vec<WebhookId>> {
         let mut connection = self.connection().await?;
         let ids: Vec<Uuid> = webhook_health::table
-            .filter(webhook_health::failing_since.is_not_null().or(webhook_health::told.gt(0)))
+            .filter(
+                // One whose breaker is half open has probes to be counted, however well the last one went.
+                webhook_health::failing_since
+                    .is_not_null()
+                    .or(webhook_health::told.gt(0))
+                    .or(webhook_health::breaker.ne("closed")),
+            )
             .select(webhook_health::webhook_id)
             .load(&mut connection)
             .await?;

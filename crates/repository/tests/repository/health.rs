@@ -83,9 +83,21 @@ async fn a_breaker_that_opens_is_told_once_and_so_is_the_recovery() {
     assert_eq!(story[0].1["status"], "breaker_open");
     assert_eq!(story[0].1["error"], "no answer");
     assert_eq!(repository.webhook_ailing().await.unwrap(), [broken.id]);
-    note(&repository, fared(&broken, true, 0)).await;
-    let names: Vec<_> = told(&repository).await.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["webhook_recovered"]);
+    for _ in 0..3 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    hours_pass(&db, 1).await;
+    for successes in 1..=3 {
+        assert_eq!(claim_governed(&repository, &broken, 9, None).await.len(), 1, "the next probe");
+        note(&repository, fared(&broken, true, 0)).await;
+        let names: Vec<_> = told(&repository).await.into_iter().map(|(name, _)| name).collect();
+        if successes < 3 {
+            assert!(names.is_empty(), "it is not well before its breaker is closed: {names:?}");
+            assert_eq!(repository.webhook_ailing().await.unwrap(), [broken.id], "further successes are to be noted");
+        } else {
+            assert_eq!(names, ["webhook_recovered"]);
+        }
+    }
     assert_eq!(told(&repository).await, []);
     assert!(repository.webhook_ailing().await.unwrap().is_empty());
 }
