@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_model::event::subscribed;
 use kos_model::{DeliveryPolicy, EventFilter, EventType, Locale, WebhookId, WebhookType};
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::Result;
-use crate::schema::{directory, webhook_tombstones, webhooks};
+use crate::schema::{webhook_tombstones, webhooks};
 
 /// Event names whose listeners are remembered; integrators may use any number of names.
 const REMEMBERED: usize = 1024;
@@ -111,6 +113,18 @@ struct RecipientRow {
     url: Vec<u8>,
 }
 
+/// The directory's version, and whether the asking transaction itself has made it.
+const VERSION: &str = "
+SELECT version, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) AS is_own FROM directory";
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+    #[diesel(sql_type = Bool)]
+    is_own: bool,
+}
+
 impl Repository {
     /// The copy at hand, without a look at the database.
     #[must_use]
@@ -130,7 +144,7 @@ impl Repository {
     pub(crate) async fn directory_refresh_on(&self, connection: &mut AsyncPgConnection) -> Result<Arc<Directory>> {
         let known = self.directory();
         // The number first: rows that change in between are merely read once more the next time.
-        let version: i64 = directory::table.select(directory::version).first(connection).await?;
+        let VersionRow { version, is_own } = sql_query(VERSION).get_result(connection).await?;
         if version == known.version {
             return Ok(known);
         }
@@ -150,6 +164,10 @@ impl Repository {
             recipients.remove(&WebhookId(id));
         }
         let newest = Arc::new(Directory { version, recipients, listeners: RwLock::default() });
+        // What this very transaction has changed may still be rolled back, and its number given to another change.
+        if is_own {
+            return Ok(newest);
+        }
         let mut current = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         if current.version < newest.version {
             *current = Arc::clone(&newest);

@@ -171,3 +171,26 @@ async fn deleting_a_webhook_takes_its_deliveries_along() {
     assert!(!repository.webhook_delete(listener.id).await.unwrap());
     assert_eq!(repository.delivery_waiting().await.unwrap(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_rolled_back_hides_no_later_one() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let listener = webhook(&repository, &[]).await;
+    webhook(&repository, &["webhook_*"]).await;
+    repository.directory_refresh().await.unwrap();
+    let client = db.client().await;
+    let refuse = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW
+        WHEN (NEW.event_type = 'webhook_disabled') EXECUTE FUNCTION refuse()";
+    client.batch_execute(refuse).await.unwrap();
+    repository.webhook_disable(listener.id, DisabledReason::Gone, None, &free()).await.unwrap_err();
+    client.batch_execute("DROP TRIGGER refuse ON events").await.unwrap();
+
+    webhook(&repository, &[]).await;
+    let emitted = repository.event_emit(event("x"), &free()).await.unwrap();
+    assert_eq!(emitted.deliveries, 2, "the one that stayed on and the new one hear of it");
+    let directory = repository.directory();
+    assert!(directory.get(listener.id).unwrap().enabled);
+}
