@@ -1,5 +1,7 @@
 DROP TABLE knowledge_history;
 DROP TABLE knowledge;
 DROP FUNCTION knowledge_words(text, text);
+DROP FUNCTION search_shown(text);
+DROP FUNCTION search_text(text);
 DROP TABLE domains;
 DROP FUNCTION uuid_v7();

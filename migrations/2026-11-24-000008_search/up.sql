@@ -76,11 +76,11 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (
     WITH parts AS (
         SELECT '(' || q::text || ')' AS part
-        FROM unnest(phrases) AS phrase, phraseto_tsquery('pg_catalog.russian', translate(phrase, '/\', '  ')) AS q
+        FROM unnest(phrases) AS phrase, phraseto_tsquery('pg_catalog.russian', search_text(phrase)) AS q
         WHERE numnode(q) > 0
         UNION ALL
         SELECT '!(' || q::text || ')'
-        FROM unnest(without) AS word, phraseto_tsquery('pg_catalog.russian', translate(word, '/\', '  ')) AS q
+        FROM unnest(without) AS word, phraseto_tsquery('pg_catalog.russian', search_text(word)) AS q
         WHERE numnode(q) > 0
     )
     SELECT string_agg(part, ' & ')::tsquery FROM parts

@@ -165,8 +165,8 @@ WHERE left(lower(k.title), 200) = ANY($2) AND k.title IS NOT NULL AND k.id <> $1
 ORDER BY length(k.title) DESC, k.id LIMIT $3";
 
 /// Other items whose text has the title.
-const NAMING: &str = r"
-SELECT k.id, $2 AS title FROM knowledge k, phraseto_tsquery('pg_catalog.russian', translate($2, '/\', '  ')) AS q
+const NAMING: &str = "
+SELECT k.id, $2 AS title FROM knowledge k, phraseto_tsquery('pg_catalog.russian', search_text($2)) AS q
 WHERE numnode(q) > 0 AND k.search @@ q AND k.id <> $1 AND k.deleted_at IS NULL LIMIT $3";
 
 const USED: &str = "

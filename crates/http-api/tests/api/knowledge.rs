@@ -63,13 +63,28 @@ async fn the_service_says_how_it_is_without_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn words_on_both_sides_of_a_slash_are_found() {
+async fn words_are_found_whatever_mark_stands_between_them() {
+    const TEXTS: &[(&str, &[&str])] = &[
+        ("Python async/await и чтение/запись", &["async", "await", "async/await", "запись", "\"чтение/запись\""]),
+        ("Use Vec<StringBuilder> here", &["stringbuilder", "Vec<StringBuilder>", "\"vec<stringbuilder>\""]),
+        ("<script>steal(cookies)</script>", &["script", "steal", "<script>"]),
+        ("<!-- hidden remark --> <p class=\"wide\">paragraph", &["remark", "wide", "paragraph"]),
+        ("The file /etc/postgresql/fagott.conf", &["fagott", "fagott.conf", "/etc/postgresql/fagott.conf", "\"fagott.conf\""]),
+        ("Первое.Второе предложение", &["второе", "первое"]),
+        ("f(&pointer;)", &["pointer"]),
+        ("Write to olga@kontora.example.org", &["kontora", "olga@kontora.example.org"]),
+        ("Released as 3.14 today", &["3.14"]),
+    ];
     let bench = Bench::new().await;
-    let stored = bench.post("/knowledge", &json!({"content": "Python async/await и чтение/запись"})).await.json();
-    for word in ["async", "await", "async/await", "запись", "\"чтение/запись\""] {
-        let found = bench.post("/search", &json!({"query": word})).await.json();
-        assert_eq!(found["results"][0]["id"], stored["id"], "{word}");
+    for (content, words) in TEXTS {
+        let stored = bench.post("/knowledge", &json!({"content": content})).await.json();
+        for word in *words {
+            let found = bench.post("/search", &json!({"query": word, "typo": false})).await.json();
+            assert_eq!(found["results"][0]["id"], stored["id"], "{word} in {content}: {found}");
+        }
     }
+    let found = bench.post("/search", &json!({"query": "stringbuilder"})).await.json();
+    assert_eq!(found["results"][0]["highlight"], "Use Vec&lt;<mark>StringBuilder</mark>&gt; here");
     bench.finish().await;
 }
 

@@ -70,9 +70,9 @@ SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confide
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
        ts_headline(
            'pg_catalog.russian',
-           replace(translate(left(k.content, $17), E'\\x02\\x03\\u200b', ''), '/', E'\\u200b/\\u200b'),
+           search_shown(translate(left(k.content, $17), E'\\x02\\x03\\u200b', '')),
            $18::tsquery,
-           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, FragmentDelimiter=\" … \"'
+           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, ShortWord=0, FragmentDelimiter=\" … \"'
        ) AS highlight
 FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
 
