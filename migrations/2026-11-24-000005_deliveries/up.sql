@@ -60,12 +60,10 @@ CREATE INDEX dead_letters_created_at_idx ON dead_letters (created_at);
 CREATE TABLE replays (
     id uuid NOT NULL,
     webhook_id uuid NOT NULL,
-    -- The caller's name for it: asked twice, it runs once.
-    idempotency_key text,
     since timestamptz NOT NULL,
     until timestamptz NOT NULL,
     events jsonb NOT NULL DEFAULT '[]',
-    -- Also what was delivered already.
+    -- Also what was delivered already, and what a person took back.
     everything boolean NOT NULL DEFAULT false,
     per_second integer NOT NULL,
     state text NOT NULL DEFAULT 'running',
@@ -77,7 +75,6 @@ CREATE TABLE replays (
     created_at timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
     CONSTRAINT replays_pkey PRIMARY KEY (id),
-    CONSTRAINT replays_idempotency_key UNIQUE (webhook_id, idempotency_key),
     CONSTRAINT replays_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks (id) ON DELETE CASCADE,
     CONSTRAINT replays_state_check CHECK (state IN ('running', 'done', 'cancelled'))
 );

@@ -126,13 +126,14 @@ fn keys(storage: &Storage) -> anyhow::Result<()> {
         anyhow::Ok((repository.key_ids(), repository.webhook_keys().await?))
     })?;
     for (place, id) in ids.iter().enumerate() {
-        let webhooks = used.iter().find(|key| key.key_id == *id).map_or(0, |key| key.webhooks);
-        let role = match (place, webhooks) {
+        let used = used.iter().find(|key| key.key_id == *id);
+        let (webhooks, answers) = used.map_or((0, 0), |key| (key.webhooks, key.answers));
+        let role = match (place, webhooks + answers) {
             (0, _) => "seals",
             (_, 0) => "not in use: may be taken out of ENCRYPTION_KEYS",
             _ => "opens; the service seals anew what is under it",
         };
-        println!("{id}  {webhooks} webhooks  {role}");
+        println!("{id}  {webhooks} webhooks, {answers} kept answers  {role}");
     }
     Ok(database.close()?)
 }

@@ -1,5 +1,6 @@
 //! The engine's frame: what it is made of, how it begins, how it ends.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -298,10 +299,12 @@ impl Shared {
 
     /// Starts or queues deliveries; returns those for which there is no room.
     pub(crate) fn enter(self: &Arc<Self>, claimed: Vec<Claimed>, since: Instant) -> Vec<Leased> {
-        let mut refused = Vec::new();
+        let mut refused: Vec<Leased> = Vec::new();
+        // In an order nothing goes once something before it had to wait, even if there is room again.
+        let mut closed = HashSet::new();
         for claimed in claimed {
             let leased = Leased { claimed, since };
-            if self.stop.is_cancelled() {
+            if self.stop.is_cancelled() || closed.contains(&leased.webhook()) {
                 refused.push(leased);
                 continue;
             }
@@ -311,7 +314,12 @@ impl Shared {
                     self.tasks.spawn(async move { shared.work(first).await });
                 }
                 Entry::Queued => {}
-                Entry::Refused(leased) => refused.push(leased),
+                Entry::Refused(leased) => {
+                    if leased.is_ordered() {
+                        closed.insert(leased.webhook());
+                    }
+                    refused.push(leased);
+                }
             }
         }
         refused

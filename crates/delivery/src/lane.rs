@@ -24,7 +24,7 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
-    fn webhook(&self) -> WebhookId {
+    pub(crate) fn webhook(&self) -> WebhookId {
         self.claimed.recipient.webhook_id
     }
 
@@ -32,9 +32,14 @@ impl Leased {
         self.claimed.event.payload.as_str().len()
     }
 
+    /// Whether it must not overtake anything.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.claimed.recipient.policy.ordered
+    }
+
     /// Where it queues. In an order, nothing comes before anything else.
     pub(crate) fn tier(&self) -> Tier {
-        if self.claimed.recipient.policy.ordered { Tier::First } else { self.claimed.tier }
+        if self.is_ordered() { Tier::First } else { self.claimed.tier }
     }
 }
 
@@ -43,12 +48,15 @@ impl Leased {
 pub(crate) struct Lanes {
     backlog: u32,
     queued: (u32, usize),
+    /// Messages on their way at the same time, at the most.
+    most: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     lanes: HashMap<WebhookId, Lane>,
+    in_flight: u32,
     queued: u32,
     bytes: usize,
 }
@@ -120,21 +128,35 @@ pub(crate) enum Bearing {
 
 impl Lanes {
     pub(crate) fn new(settings: &Settings) -> Self {
-        Self { backlog: settings.backlog, queued: settings.queued, state: Mutex::default() }
+        let most = u32::try_from(settings.in_flight).unwrap_or(u32::MAX);
+        Self { backlog: settings.backlog, queued: settings.queued, most, state: Mutex::default() }
+    }
+
+    /// How many of a lane's messages may be on their way, beside its cap. Once half of all places are taken
+    /// each lane gets a hundredth of what is left, so that hundreds of receivers that hang leave one for
+    /// the others.
+    const fn share(&self, in_flight: u32) -> u32 {
+        if in_flight < self.most / 2 {
+            return u32::MAX;
+        }
+        let part = self.most.saturating_sub(in_flight) / 100;
+        if part == 0 { 1 } else { part }
     }
 
     /// Offers a delivery to its lane. After [`Entry::Begin`] the caller owes a [`Self::next`].
     pub(crate) fn enter(&self, leased: Leased) -> Entry {
         let mut state = self.lock();
         let has_space = state.queued < self.queued.0 && state.bytes < self.queued.1;
+        let share = self.share(state.in_flight);
         let lane = state.lanes.entry(leased.webhook()).or_default();
         lane.cap = leased.claimed.recipient.policy.in_flight();
         if !lane.is_open() || lane.not_before.is_some_and(|failed| leased.since <= failed) {
             return Entry::Refused(leased);
         }
         let tier = leased.tier();
-        if lane.may_begin(tier) {
+        if lane.may_begin(tier, share) {
             lane.begin(tier);
+            state.in_flight += 1;
             return Entry::Begin(leased);
         }
         if has_space && lane.free(tier, self.backlog) > 0 {
@@ -151,12 +173,15 @@ impl Lanes {
     /// place is given up. The flag says that the lane wants more from the database.
     pub(crate) fn next(&self, webhook: WebhookId, left: Tier) -> (Option<Leased>, bool) {
         let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        let share = self.share(state.in_flight);
         let Some(lane) = state.lanes.get_mut(&webhook) else { return (None, false) };
         lane.leave(left);
-        let next = lane.pick();
+        let next = lane.pick(share);
         let wants = lane.hungry && lane.waiting() <= self.backlog / 2;
         lane.hungry &= !wants;
         if let Some(leased) = &next {
+            state.in_flight += 1;
             state.queued = state.queued.saturating_sub(1);
             state.bytes = state.bytes.saturating_sub(leased.bytes());
         } else if lane.is_forgettable() {
@@ -287,7 +312,7 @@ impl Lanes {
 
     /// Messages on their way now.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.lock().lanes.values().map(|lane| lane.in_flight).sum()
+        self.lock().in_flight
     }
 
     /// A panic while holding the lock leaves counters that are still sound.
@@ -323,8 +348,8 @@ impl Lane {
         (self.cap / 2).max(1)
     }
 
-    fn may_begin(&self, tier: Tier) -> bool {
-        self.in_flight < self.cap && (tier == Tier::First || self.again_in_flight < self.again_cap())
+    fn may_begin(&self, tier: Tier, share: u32) -> bool {
+        self.in_flight < self.cap.min(share) && (tier == Tier::First || self.again_in_flight < self.again_cap())
     }
 
     fn begin(&mut self, tier: Tier) {
@@ -338,9 +363,9 @@ impl Lane {
     }
 
     /// What goes next: mostly what comes for the first time.
-    fn pick(&mut self) -> Option<Leased> {
+    fn pick(&mut self, share: u32) -> Option<Leased> {
         let prefers_again = TURNS_OF_AGAIN.contains(&self.turn);
-        let may = |tier: Tier, lane: &mut Self| lane.may_begin(tier) && !lane.queue(tier).is_empty();
+        let may = |tier: Tier, lane: &mut Self| lane.may_begin(tier, share) && !lane.queue(tier).is_empty();
         let order = if prefers_again { [Tier::Again, Tier::First] } else { [Tier::First, Tier::Again] };
         let tier = order.into_iter().find(|tier| may(*tier, self))?;
         self.turn = (self.turn + 1) % 10;

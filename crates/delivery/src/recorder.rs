@@ -115,10 +115,10 @@ impl Recorder {
         }
     }
 
-    /// Success of a webhook in perfect health is no news.
+    /// What is no failure of a webhook in perfect health is no news.
     async fn note_health(&self, reports: &[Finished]) {
         let mut fared = fared(reports);
-        fared.retain(|it| it.failures > 0 || (it.succeeded && self.ailing.contains(it.webhook_id)));
+        fared.retain(|it| it.failures > 0 || self.ailing.contains(it.webhook_id));
         if fared.is_empty() {
             return;
         }
@@ -159,20 +159,23 @@ fn fared(reports: &[Finished]) -> Vec<Fared> {
         let fared = by_webhook.entry(webhook_id).or_insert_with(|| Fared {
             webhook_id,
             succeeded: false,
+            worked: false,
             failures: 0,
             last_error: None,
         });
         match report.attempt.outcome {
             Outcome::Delivered => {
                 fared.succeeded = true;
+                fared.worked = true;
                 fared.failures = 0;
             }
             Outcome::Retry { .. } | Outcome::Gone | Outcome::Unauthorized => {
                 fared.failures += 1;
                 fared.last_error.clone_from(&report.attempt.error);
             }
-            // The message's fault, the address's, or ours.
-            Outcome::Rejected | Outcome::Moved { .. } | Outcome::Fault => {}
+            // The message's fault, the address's, or ours; a probe, if it was one, is over all the same.
+            Outcome::Rejected => fared.worked = true,
+            Outcome::Moved { .. } | Outcome::Fault => {}
         }
     }
     let mut all: Vec<Fared> = by_webhook.into_values().collect();

@@ -11,9 +11,11 @@ use crate::engine::Shared;
 
 /// Between two looks at what may be urgent.
 const OFTEN: Duration = Duration::from_secs(1);
+/// So many looks at what may be urgent for one at what has come without a place in its order.
+const LOOKS_FOR_STRAYS: u64 = 10;
 /// Between two looks at days and keys.
 const RARELY: Duration = Duration::from_secs(60 * 60);
-/// Webhooks that are sealed anew in one transaction.
+/// Secrets that are sealed anew in one transaction.
 const RESEALED_AT_ONCE: u32 = 500;
 
 impl Shared {
@@ -48,8 +50,8 @@ impl Shared {
 
     /// Sees to what may be urgent until the engine stops.
     pub(crate) async fn see_to_the_urgent(self: Arc<Self>) {
-        loop {
-            if let Err(error) = self.urgent().await
+        for look in 0_u64.. {
+            if let Err(error) = self.urgent(look).await
                 && !error.is_unavailable()
             {
                 tracing::error!(error = %Chain(&error), "upkeep failed; it is tried again");
@@ -60,10 +62,13 @@ impl Shared {
         }
     }
 
-    async fn urgent(self: &Arc<Self>) -> Result<()> {
+    async fn urgent(self: &Arc<Self>, look: u64) -> Result<()> {
         let freed = self.repository.holder_reap().await?;
         if freed > 0 {
             tracing::info!(deliveries = freed, "a process died; what it held is free again");
+            self.wake.notify_one();
+        }
+        if look.is_multiple_of(LOOKS_FOR_STRAYS) && self.repository.delivery_place_strays().await? > 0 {
             self.wake.notify_one();
         }
         while self.replay().await? {}
@@ -114,14 +119,15 @@ impl Shared {
         }
         let mut resealed = 0;
         loop {
-            let some = self.repository.webhook_reseal(RESEALED_AT_ONCE).await?;
-            resealed += some;
-            if some == 0 {
+            let webhooks = self.repository.webhook_reseal(RESEALED_AT_ONCE).await?;
+            let answers = self.repository.answer_reseal(RESEALED_AT_ONCE).await?;
+            resealed += webhooks + answers;
+            if webhooks + answers == 0 {
                 break;
             }
         }
         if resealed > 0 {
-            tracing::info!(webhooks = resealed, "sealed anew under the first of ENCRYPTION_KEYS");
+            tracing::info!(resealed, "secrets are sealed anew under the first of ENCRYPTION_KEYS");
         }
         Ok(())
     }

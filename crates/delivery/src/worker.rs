@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kos_model::{Attempt, Outcome, Pause, Scope, WebhookId};
-use kos_repository::{Address, Chain, Claimed, DisabledReason, Finished, Next, OpenFor};
+use kos_repository::{Address, Chain, Claimed, DisabledReason, Finished, Next, OpenFor, Recipient};
 use kos_webhooks::Message;
 
 use crate::endpoint::Endpoint;
@@ -34,6 +34,9 @@ impl Shared {
         let directory = self.repository.directory();
         let Some(recipient) = directory.get(leased.claimed.recipient.webhook_id) else { return };
         let endpoint = self.endpoints.ready(recipient, &self.sender);
+        // Before the lease is looked at, which grows old while others are in the way. Closed only when the
+        // engine is gone, and then nobody is left to send.
+        let Ok(_permit) = self.permits.acquire().await else { return };
         if recipient.enabled && self.may_begin(&leased, recipient.policy.timeout()) {
             self.attempt(leased.claimed, &endpoint).await;
         } else {
@@ -48,8 +51,6 @@ impl Shared {
     }
 
     async fn attempt(self: &Arc<Self>, claimed: Claimed, endpoint: &Endpoint) {
-        // Closed only when the engine is gone, and then nobody is left to send.
-        let Ok(_permit) = self.permits.acquire().await else { return };
         let number = claimed.attempts.saturating_add(1);
         let attempt = self.send(&claimed, endpoint).await;
         let settings = &self.settings;
@@ -108,7 +109,7 @@ impl Shared {
         match effect {
             Effect::None => {}
             Effect::Hold(pause) => self.hold(endpoint, pause).await,
-            Effect::Disable(reason) => self.disable(endpoint.recipient.webhook_id, reason, attempt).await,
+            Effect::Disable(reason) => self.disable(&endpoint.recipient, reason, attempt).await,
             Effect::Move(chat_id) => self.follow(endpoint, chat_id).await,
         }
     }
@@ -132,19 +133,24 @@ impl Shared {
     /// Every webhook that shares the platform's limits with this one.
     fn account_of(&self, endpoint: &Endpoint) -> Vec<WebhookId> {
         let account = endpoint.account(&self.sender);
-        let shares = |other: &&Arc<kos_repository::Recipient>| {
+        let shares = |other: &&Arc<Recipient>| {
             other.webhook_type == endpoint.recipient.webhook_type
                 && self.endpoints.ready(other, &self.sender).account(&self.sender) == account
         };
         self.repository.directory().iter().filter(shares).map(|other| other.webhook_id).collect()
     }
 
-    async fn disable(self: &Arc<Self>, webhook: WebhookId, reason: DisabledReason, attempt: &Attempt) {
-        let why = reason.as_str();
-        tracing::warn!(webhook.id = %webhook, reason = why, error = attempt.error, "webhook {webhook} is switched off: {why}");
+    async fn disable(self: &Arc<Self>, asked: &Recipient, reason: DisabledReason, attempt: &Attempt) {
+        let (webhook, why, error) = (asked.webhook_id, reason.as_str(), attempt.error.as_deref());
         let intake = self.intake();
-        match self.repository.webhook_disable(webhook, reason, attempt.error.as_deref(), intake.terms()).await {
-            Ok(told) => intake.take_all(told),
+        match self.repository.webhook_disable(webhook, asked.revision, reason, error, intake.terms()).await {
+            Ok(None) => {
+                tracing::info!(webhook.id = %webhook, reason = why, "webhook {webhook} was changed before its receiver answered: it stays as it is")
+            }
+            Ok(told) => {
+                tracing::warn!(webhook.id = %webhook, reason = why, error, "webhook {webhook} is switched off: {why}");
+                intake.take_all(told);
+            }
             Err(error) => self.unchanged(webhook, &error),
         }
         self.release(&self.lanes.drain(webhook)).await;
@@ -154,11 +160,15 @@ impl Shared {
         let webhook = endpoint.recipient.webhook_id;
         let Ok(destination) = &endpoint.destination else { return };
         let moved = destination.target().clone().moved(chat_id);
-        tracing::info!(webhook.id = %webhook, chat_id, "the chat moved; its new id is stored");
         let address = Address { target: moved.to_json(), destination: moved.redacted(), details: moved.details() };
-        if let Err(error) = self.repository.webhook_move(webhook, &address).await {
-            self.unchanged(webhook, &error);
-        } else if let Err(error) = self.repository.directory_refresh().await {
+        match self.repository.webhook_move(webhook, endpoint.recipient.revision, &address).await {
+            Ok(true) => tracing::info!(webhook.id = %webhook, chat_id, "the chat moved; its new id is stored"),
+            Ok(false) => {
+                tracing::info!(webhook.id = %webhook, chat_id, "the chat moved, but its webhook was changed meanwhile")
+            }
+            Err(error) => return self.unchanged(webhook, &error),
+        }
+        if let Err(error) = self.repository.directory_refresh().await {
             self.unchanged(webhook, &error);
         }
     }

@@ -595,3 +595,38 @@ async fn what_comes_first_is_not_kept_waiting_by_what_comes_again() {
     bench.receiver.release();
     engine.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_receivers_that_hang_leave_a_place_for_the_others() {
+    let mut bench = Bench::new().await;
+    let hanging = Receiver::start().await;
+    hanging.hold();
+    let mut hangs = Vec::new();
+    for _ in 0..6 {
+        let draft = at(hanging.url("/hang"));
+        hangs.push(bench.register_with(WebhookType::Custom, draft, DeliveryPolicy::default(), &["task_*"]).await.0);
+    }
+    bench
+        .register_with(WebhookType::Custom, at(bench.receiver.url("/well")), DeliveryPolicy::default(), &["numbered"])
+        .await;
+    for _ in 0..20 {
+        bench.emit().await;
+    }
+    let mut engine = bench.engine_with(Settings { in_flight: 40, ..patient() }).await;
+    engine.start();
+    while engine.handle().in_flight() < 20 {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..20 {
+        let intake = engine.handle().intake();
+        let event = NewEvent::new("numbered".parse().unwrap(), json!({ "number": number }));
+        let emitted = bench.repository.event_emit(event, intake.terms()).await.unwrap();
+        intake.take(emitted);
+        bench.receiver.next().await;
+    }
+    for webhook in &hangs {
+        assert_eq!(bench.outcomes(webhook).await, [], "all of this while they hang");
+    }
+    hanging.release();
+    engine.shutdown().await;
+}

@@ -1,6 +1,6 @@
 //! Events and the deliveries they cause: written together, or not at all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,10 +214,45 @@ impl Repository {
     }
 }
 
-pub(crate) async fn events_by_id(connection: &mut AsyncPgConnection, ids: Vec<Uuid>) -> Result<Vec<Event>> {
-    let rows: Vec<EventRow> =
-        events::table.filter(events::id.eq_any(ids)).select(EventRow::as_select()).load(connection).await?;
-    rows.into_iter().map(EventRow::read).collect()
+/// Bytes of payloads that are read at once; one more than that may be read.
+const PAYLOADS: i64 = 16 << 20;
+
+/// What is larger than a page keeps is measured as it will be read, and is kept packed.
+const SOME: &str = "
+SELECT id, event_type, created_at, CASE WHEN total - size < $2 THEN payload END AS payload
+FROM (
+    SELECT id, event_type, created_at, payload, size, sum(size) OVER (ORDER BY id) AS total
+    FROM events, LATERAL (
+        SELECT CASE WHEN pg_column_size(payload) < 2000 THEN pg_column_size(payload)
+                    ELSE octet_length(payload::text) END AS size
+    ) AS measured
+    WHERE id = ANY ($1)
+) AS e";
+
+#[derive(QueryableByName)]
+struct SomeRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    event_type: String,
+    #[diesel(sql_type = Nullable<Json>)]
+    payload: Option<ReadPayload>,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+/// Those of these events that are kept, by id; nothing in the place of those that are too much at once.
+pub(crate) async fn events_by_id(
+    connection: &mut AsyncPgConnection,
+    ids: Vec<Uuid>,
+) -> Result<HashMap<EventId, Option<Arc<Event>>>> {
+    let rows: Vec<SomeRow> =
+        sql_query(SOME).bind::<Array<SqlUuid>, _>(ids).bind::<BigInt, _>(PAYLOADS).get_results(connection).await?;
+    let read = |SomeRow { id, event_type, payload, created_at }: SomeRow| {
+        let row = payload.map(|payload| EventRow { id, event_type, payload, created_at });
+        Ok((EventId(id), row.map(EventRow::read).transpose()?.map(Arc::new)))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec<Birth> {

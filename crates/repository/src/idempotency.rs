@@ -5,7 +5,7 @@ use std::future::Future;
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Binary, Bool, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::domain::NewDomain;
 use kos_model::expert::NewExpert;
@@ -73,6 +73,20 @@ pub trait Create: Sync {
     ) -> impl Future<Output = Result<(Self::Record, Option<Emitted>)>> + Send;
 }
 
+/// One whose key is not the one that seals now; its id stands in bytes 2 to 5.
+const SEALED_OTHERWISE: &str = "
+SELECT route, key, answer FROM idempotency_keys WHERE substr(answer, 2, 4) <> $1 LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+#[derive(QueryableByName)]
+struct SealedRow {
+    #[diesel(sql_type = Text)]
+    route: String,
+    #[diesel(sql_type = Text)]
+    key: String,
+    #[diesel(sql_type = Binary)]
+    answer: Vec<u8>,
+}
+
 /// Renders the answer that tells of something new.
 pub type Render<'a, R> = &'a (dyn Fn(R) -> Answer + Send + Sync);
 
@@ -100,6 +114,32 @@ impl Repository {
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Seals kept answers anew that are sealed under an older key, at most `limit`; returns how many.
+    ///
+    /// # Errors
+    /// The database is unavailable, or an older key is missing.
+    pub async fn answer_reseal(&self, limit: u32) -> Result<usize> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |tx| {
+                let rows: Vec<SealedRow> = sql_query(SEALED_OTHERWISE)
+                    .bind::<Binary, _>(self.keys.sealing_id().as_slice())
+                    .bind::<BigInt, _>(i64::from(limit))
+                    .get_results(tx)
+                    .await?;
+                for row in &rows {
+                    let place = place(&row.route, &row.key);
+                    let sealed = self.keys.seal(&place, &self.keys.open(&place, &row.answer)?)?;
+                    diesel::update(idempotency_keys::table.find((&row.route, &row.key)))
+                        .set(idempotency_keys::answer.eq(sealed))
+                        .execute(tx)
+                        .await?;
+                }
+                Ok(rows.len())
+            })
+            .await
     }
 
     async fn create_in_tx<N: Create>(
@@ -186,7 +226,7 @@ struct TakenRow {
 impl Idempotency {
     /// The row, as it is sealed.
     fn place(&self) -> String {
-        format!("idempotency_keys|{}|{}", self.route, self.key)
+        place(&self.route, &self.key)
     }
 
     fn lock(&self) -> i64 {
@@ -195,6 +235,11 @@ impl Idempotency {
         start.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         i64::from_be_bytes(start)
     }
+}
+
+/// What a sealed answer is bound to.
+fn place(route: &str, key: &str) -> String {
+    format!("idempotency_keys|{route}|{key}")
 }
 
 /// A creation that tells of itself.

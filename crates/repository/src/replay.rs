@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::event::Known;
 use kos_model::{DeliveryId, EventFilter, ReplayId, WebhookId};
@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::{Error, Result};
+use crate::event::{Emitted, LeaseTerms};
+use crate::idempotency::Create;
 use crate::schema::replays;
 
 /// Events that are looked at in one step, whether or not they are sent.
@@ -22,15 +24,13 @@ const LOOKED_AT_ONCE: i64 = 1_000;
 pub struct NewReplay {
     /// To whom.
     pub webhook_id: WebhookId,
-    /// The caller's name for it: asked twice, it runs once.
-    pub idempotency_key: Option<String>,
     /// Events from then on …
     pub since: DateTime<Utc>,
     /// … to before then.
     pub until: DateTime<Utc>,
     /// Of these names; empty means whatever the webhook hears.
     pub events: Vec<EventFilter>,
-    /// Also what was delivered already.
+    /// Also what was delivered already, and what a person took back.
     pub everything: bool,
     /// Deliveries a second.
     pub per_second: u16,
@@ -49,7 +49,7 @@ pub struct ReplayRecord {
     pub until: DateTime<Utc>,
     /// Of these names; empty means whatever the webhook hears.
     pub events: Vec<EventFilter>,
-    /// Also what was delivered already.
+    /// Also what was delivered already, and what a person took back.
     pub everything: bool,
     /// Deliveries a second.
     pub per_second: i32,
@@ -83,9 +83,8 @@ struct ReplayRow {
 }
 
 const START: &str = "
-INSERT INTO replays (id, webhook_id, idempotency_key, since, until, events, everything, per_second, position)
-SELECT $1, w.id, $3, $4, $5, $6, $7, $8, uuid_v7_floor($4) FROM webhooks w WHERE w.id = $2
-ON CONFLICT (webhook_id, idempotency_key) DO NOTHING";
+INSERT INTO replays (id, webhook_id, since, until, events, everything, per_second, position)
+VALUES ($1, $2, $3, $4, $5, $6, $7, uuid_v7_floor($3))";
 
 const NEXT: &str = "
 SELECT r.id, r.webhook_id, r.until, r.events, w.events AS heard, r.everything, r.per_second, r.position,
@@ -122,8 +121,11 @@ const LOOK: &str = "
 SELECT e.id, webhook_hears($4, e.event_type) AND webhook_hears($5, e.event_type) AND e.event_type <> $6
            AND e.about IS DISTINCT FROM $7
            AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.webhook_id = $7 AND d.event_id = e.id)
-           AND ($8 OR NOT EXISTS (SELECT 1 FROM webhook_logs l
-                                  WHERE l.event_id = e.id AND l.webhook_id = $7 AND l.success)) AS is_wanted
+           AND ($8 OR NOT (
+               EXISTS (SELECT 1 FROM webhook_logs l WHERE l.event_id = e.id AND l.webhook_id = $7 AND l.success)
+               OR EXISTS (SELECT 1 FROM dead_letters d
+                          WHERE d.event_id = e.id AND d.webhook_id = $7 AND d.state = 'cancelled')
+           )) AS is_wanted
 FROM (
     SELECT id, event_type, about FROM events WHERE id > $1 AND id < uuid_v7_floor($2) ORDER BY id LIMIT $3
 ) AS e
@@ -153,36 +155,6 @@ UPDATE replays SET position = $2, looked_at = looked_at + $3, enqueued = enqueue
 WHERE id = $1";
 
 impl Repository {
-    /// Begins a replay, or finds the one that was begun under the same key. None when there is no such
-    /// webhook. The flag says whether it was begun just now.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn replay_start(&self, new: NewReplay) -> Result<Option<(ReplayRecord, bool)>> {
-        let mut connection = self.connection().await?;
-        let id = ReplayId::generate();
-        let begun = sql_query(START)
-            .bind::<SqlUuid, _>(id.0)
-            .bind::<SqlUuid, _>(new.webhook_id.0)
-            .bind::<Nullable<Text>, _>(new.idempotency_key.as_deref())
-            .bind::<Timestamptz, _>(new.since)
-            .bind::<Timestamptz, _>(new.until)
-            .bind::<Jsonb, _>(new.events.iter().map(|filter| Value::String(filter.to_string())).collect::<Value>())
-            .bind::<Bool, _>(new.everything)
-            .bind::<Integer, _>(i32::from(new.per_second))
-            .execute(&mut connection)
-            .await?;
-        let mut query = replays::table.select(ReplayRow::as_select()).into_boxed();
-        query = match &new.idempotency_key {
-            Some(key) if begun == 0 => {
-                query.filter(replays::webhook_id.eq(new.webhook_id.0)).filter(replays::idempotency_key.eq(key))
-            }
-            Some(_) | None => query.filter(replays::id.eq(id.0)),
-        };
-        let row: Option<ReplayRow> = query.first(&mut connection).await.optional()?;
-        row.map(|row| Ok((row.read()?, begun > 0))).transpose()
-    }
-
     /// One replay.
     ///
     /// # Errors
@@ -222,6 +194,32 @@ impl Repository {
                 next.step(tx).await.map(Some)
             })
             .await
+    }
+}
+
+/// Of two who ask for it at once with the same key, one begins it. Where the webhook is gone, nobody does.
+impl Create for NewReplay {
+    type Record = ReplayRecord;
+
+    async fn create_in_tx(
+        &self,
+        _repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        _terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Option<Emitted>)> {
+        let id = ReplayId::generate();
+        sql_query(START)
+            .bind::<SqlUuid, _>(id.0)
+            .bind::<SqlUuid, _>(self.webhook_id.0)
+            .bind::<Timestamptz, _>(self.since)
+            .bind::<Timestamptz, _>(self.until)
+            .bind::<Jsonb, _>(self.events.iter().map(|filter| Value::String(filter.to_string())).collect::<Value>())
+            .bind::<Bool, _>(self.everything)
+            .bind::<Integer, _>(i32::from(self.per_second))
+            .execute(tx)
+            .await?;
+        let row: ReplayRow = replays::table.find(id.0).select(ReplayRow::as_select()).first(tx).await?;
+        Ok((row.read()?, None))
     }
 }
 

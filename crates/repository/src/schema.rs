@@ -220,7 +220,6 @@ diesel::table! {
     replays (id) {
         id -> Uuid,
         webhook_id -> Uuid,
-        idempotency_key -> Nullable<Text>,
         since -> Timestamptz,
         until -> Timestamptz,
         events -> Jsonb,

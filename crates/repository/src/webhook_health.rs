@@ -26,6 +26,8 @@ pub struct Fared {
     pub webhook_id: WebhookId,
     /// One of the attempts succeeded.
     pub succeeded: bool,
+    /// In one of the attempts the receiver did its work: it accepted the message, or found it wrong.
+    pub worked: bool,
     /// Attempts that failed after the last success, or all of them.
     pub failures: u32,
     /// What went wrong the last time.
@@ -102,16 +104,17 @@ pub struct Traffic {
 
 const NOTE: &str = "
 UPDATE webhook_health h SET
-    failing_since = CASE WHEN n.failures = 0 THEN NULL WHEN n.succeeded THEN now() ELSE coalesce(h.failing_since, now()) END,
+    failing_since = CASE WHEN n.failures = 0 AND n.succeeded THEN NULL WHEN n.failures = 0 THEN h.failing_since
+                         WHEN n.succeeded THEN now() ELSE coalesce(h.failing_since, now()) END,
     failures = CASE WHEN n.succeeded THEN 0 ELSE h.failures END + n.failures,
     last_error = coalesce(n.last_error, h.last_error),
     last_failure_at = CASE WHEN n.failures > 0 THEN now() ELSE h.last_failure_at END,
-    breaker = CASE WHEN n.succeeded AND h.breaker = 'half_open' AND h.probes + 1 >= $5 THEN 'closed' ELSE h.breaker END,
-    trips = CASE WHEN n.succeeded AND h.breaker = 'half_open' AND h.probes + 1 >= $5 THEN 0 ELSE h.trips END,
-    probes = CASE WHEN n.succeeded AND h.breaker = 'half_open' THEN h.probes + 1 ELSE h.probes END,
+    breaker = CASE WHEN n.worked AND h.breaker = 'half_open' AND h.probes + 1 >= $6 THEN 'closed' ELSE h.breaker END,
+    trips = CASE WHEN n.worked AND h.breaker = 'half_open' AND h.probes + 1 >= $6 THEN 0 ELSE h.trips END,
+    probes = CASE WHEN n.worked AND h.breaker = 'half_open' THEN h.probes + 1 ELSE h.probes END,
     probe_until = CASE WHEN h.breaker = 'half_open' THEN NULL ELSE h.probe_until END
-FROM unnest($1, $2, $3, $4) AS n (webhook_id, succeeded, failures, last_error)
-WHERE h.webhook_id = n.webhook_id AND (n.failures > 0 OR n.succeeded)";
+FROM unnest($1, $2, $3, $4, $5) AS n (webhook_id, succeeded, worked, failures, last_error)
+WHERE h.webhook_id = n.webhook_id";
 
 const TRIP: &str = "
 UPDATE webhook_health
@@ -232,7 +235,7 @@ impl Repository {
         Ok(ids.into_iter().map(WebhookId).collect())
     }
 
-    /// Notes how webhooks fared. A half-open breaker closes after `closes_after` successes.
+    /// Notes how webhooks fared. A half-open breaker closes once the receiver has worked `closes_after` times.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -242,6 +245,7 @@ impl Repository {
         sql_query(NOTE)
             .bind::<Array<SqlUuid>, _>(fared.iter().map(|it| it.webhook_id.0).collect::<Vec<_>>())
             .bind::<Array<Bool>, _>(fared.iter().map(|it| it.succeeded).collect::<Vec<_>>())
+            .bind::<Array<Bool>, _>(fared.iter().map(|it| it.worked).collect::<Vec<_>>())
             .bind::<Array<Integer>, _>(fared.iter().map(count).collect::<Vec<_>>())
             .bind::<Array<Nullable<Text>>, _>(fared.iter().map(|it| it.last_error.as_deref()).collect::<Vec<_>>())
             .bind::<Integer, _>(i32::try_from(closes_after).unwrap_or(i32::MAX))
@@ -308,7 +312,7 @@ impl Repository {
             (Known::WebhookRecovered, 0)
         } else if row.elapsed >= 1.0 && row.failures >= i32::try_from(rule.attempts).unwrap_or(i32::MAX) {
             payload.insert("reason".to_owned(), DisabledReason::Failing.as_str().into());
-            switch_off_in_tx(tx, row.webhook_id, DisabledReason::Failing).await?;
+            switch_off_in_tx(tx, row.webhook_id, None, DisabledReason::Failing).await?;
             (Known::WebhookDisabled, 100)
         } else {
             payload.extend(row.warning(rule));

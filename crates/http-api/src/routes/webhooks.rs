@@ -99,7 +99,7 @@ impl From<WebhookRecord> for WebhookView {
 }
 
 /// A chat's id, which people write as a number or as text.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum ChatId {
     /// `-1001234567890`

@@ -69,7 +69,10 @@ async fn words_are_found_whatever_mark_stands_between_them() {
         ("Use Vec<StringBuilder> here", &["stringbuilder", "Vec<StringBuilder>", "\"vec<stringbuilder>\""]),
         ("<script>steal(cookies)</script>", &["script", "steal", "<script>"]),
         ("<!-- hidden remark --> <p class=\"wide\">paragraph", &["remark", "wide", "paragraph"]),
-        ("The file /etc/postgresql/fagott.conf", &["fagott", "fagott.conf", "/etc/postgresql/fagott.conf", "\"fagott.conf\""]),
+        (
+            "The file /etc/postgresql/fagott.conf",
+            &["fagott", "fagott.conf", "/etc/postgresql/fagott.conf", "\"fagott.conf\""],
+        ),
         ("Первое.Второе предложение", &["второе", "первое"]),
         ("f(&pointer;)", &["pointer"]),
         ("Write to olga@kontora.example.org", &["kontora", "olga@kontora.example.org"]),

@@ -70,6 +70,31 @@ async fn a_new_secret_and_the_old_one_both_sign_until_the_overlap_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_beside_a_rotation_does_not_bring_back_the_old_key() {
+    let mut bench = Bench::new().await;
+    let hook = bench.custom("/hook", json!({})).await;
+    let at_once = json!({"overlap_seconds": 0});
+    let mut rotations = 0;
+    for round in 0..20 {
+        let change = json!({"headers": {"X-Round": round.to_string()}});
+        let rotate = format!("{hook}/secret/rotate");
+        let (rotated, changed) = tokio::join!(bench.post(&rotate, &at_once), bench.patch(&hook, &change));
+        assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
+        if rotated.status != StatusCode::OK {
+            assert_eq!(rotated.status, StatusCode::PRECONDITION_FAILED, "{}", rotated.text);
+            continue;
+        }
+        rotations += 1;
+        bench.post("/events", &json!({"event_type": "x"})).await;
+        let message = bench.receiver.next().await;
+        assert!(is_signed_with(&message, rotated.json()["secret"].as_str().unwrap()), "round {round}");
+        assert_eq!(message.header("x-round"), round.to_string());
+    }
+    assert!(rotations > 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_of_its_own_are_sent_and_never_shown() {
     let mut bench = Bench::new().await;
     let hook = bench.custom("/hook", json!({"headers": {"Authorization": "Bearer s3cret", "X-Team": "a"}})).await;
@@ -90,10 +115,17 @@ async fn what_was_missed_is_replayed_once_however_often_it_is_asked_for() {
     bench.start();
     let since = chrono::Local::now().to_utc() - chrono::TimeDelta::hours(1);
     let body = json!({"since": since, "per_second": 1000});
-    let first = bench.post_with(&format!("{hook}/replay"), &body, ("idempotency-key", "after the outage")).await;
+    let first = bench.post_with(&format!("{hook}/replay"), &body, ("idempotency-key", "after-the-outage")).await;
     assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
-    let again = bench.post_with(&format!("{hook}/replay"), &body, ("idempotency-key", "after the outage")).await;
-    assert_eq!((again.status, &again.json()["id"]), (StatusCode::OK, &first.json()["id"]));
+    let again = bench.post_with(&format!("{hook}/replay"), &body, ("idempotency-key", "after-the-outage")).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"));
+    assert_eq!(again.text, first.text);
+    let other = json!({"since": since, "per_second": 1});
+    let other = bench.post_with(&format!("{hook}/replay"), &other, ("idempotency-key", "after-the-outage")).await;
+    assert_eq!(
+        (other.status, &other.json()["errors"][0]["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("key_reused"))
+    );
     assert_eq!(bench.receiver.next().await.json()["event_type"], "before");
     let place = first.header("location");
     let mut replay = bench.get(place).await.json();

@@ -111,20 +111,14 @@ impl Repository {
         rows.sort_by_key(|row| (row.place, row.id));
         let ids: HashSet<Uuid> = rows.iter().map(|row| row.event_id).collect();
         let events = events_by_id(connection, ids.into_iter().collect()).await?;
-        let events: HashMap<EventId, Arc<Event>> =
-            events.into_iter().map(|event| (event.id, Arc::new(event))).collect();
         let directory = self.directory();
         let known = |row: &ClaimRow| directory.get(WebhookId(row.webhook_id)).is_some();
         let directory = if rows.iter().all(known) { directory } else { self.directory_refresh_on(connection).await? };
-        let (told, expired): (Vec<_>, Vec<_>) =
+        let (kept, expired): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| events.contains_key(&EventId(row.event_id)));
-        if !expired.is_empty() {
-            sql_query(EXPIRE)
-                .bind::<Array<SqlUuid>, _>(expired.iter().map(|row| row.id).collect::<Vec<_>>())
-                .bind::<Array<BigInt>, _>(expired.iter().map(|row| row.lease_token).collect::<Vec<_>>())
-                .execute(connection)
-                .await?;
-        }
+        dispose(connection, EXPIRE, &expired).await?;
+        let (told, left) = divide(kept, &events);
+        dispose(connection, RELEASE, &left).await?;
         // One whose webhook was deleted a moment ago is left to the sweeper.
         Ok(told.into_iter().filter_map(|row| row.read(&events, &directory)).collect())
     }
@@ -144,14 +138,41 @@ impl Repository {
     }
 }
 
+/// By id; nothing in the place of those that are too much at once.
+type Events = HashMap<EventId, Option<Arc<Event>>>;
+
+/// What is told now, and what is left for the next claim: what is too much at once, and in an order all that
+/// comes after it.
+fn divide(rows: Vec<ClaimRow>, events: &Events) -> (Vec<ClaimRow>, Vec<ClaimRow>) {
+    let mut stopped = HashSet::new();
+    rows.into_iter().partition(|row| {
+        let is_here = events.get(&EventId(row.event_id)).is_some_and(Option::is_some);
+        if !is_here && row.place.is_some() {
+            stopped.insert(row.webhook_id);
+        }
+        is_here && !(row.place.is_some() && stopped.contains(&row.webhook_id))
+    })
+}
+
+async fn dispose(connection: &mut AsyncPgConnection, statement: &'static str, rows: &[ClaimRow]) -> Result<()> {
+    if !rows.is_empty() {
+        sql_query(statement)
+            .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+            .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.lease_token).collect::<Vec<_>>())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
 impl ClaimRow {
-    fn read(self, events: &HashMap<EventId, Arc<Event>>, directory: &Directory) -> Option<Claimed> {
+    fn read(self, events: &Events, directory: &Directory) -> Option<Claimed> {
         Some(Claimed {
             id: DeliveryId(self.id),
             lease_token: self.lease_token,
             attempts: u32::try_from(self.attempt).unwrap_or_default(),
             tier: Tier::of(self.tier),
-            event: Arc::clone(events.get(&EventId(self.event_id))?),
+            event: events.get(&EventId(self.event_id))?.clone()?,
             recipient: Arc::clone(directory.get(WebhookId(self.webhook_id))?),
         })
     }

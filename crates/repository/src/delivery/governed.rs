@@ -78,6 +78,19 @@ UPDATE deliveries d SET due_at = now() + make_interval(secs => $3), lease_token 
 FROM numbered WHERE d.id = numbered.id
 RETURNING d.id, d.event_id, d.webhook_id, d.attempt, d.tier, d.lease_token, d.place";
 
+/// Writers that knew a webhook before it wanted an order may commit after it was given one: what they bring
+/// has no place, and would wait for ever. None of them is older than a day.
+const PLACE_STRAYS: &str = "
+UPDATE deliveries d SET place = placed.place
+FROM (
+    SELECT id, nextval('delivery_order') AS place FROM (
+        SELECT d.id FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+        WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day' AND d.place IS NULL
+        ORDER BY d.id
+    ) AS strays
+) AS placed
+WHERE d.id = placed.id AND d.place IS NULL";
+
 const SETTLE: &str = "
 UPDATE webhook_health h
 SET rate_tat = CASE WHEN turn.tat IS NULL THEN h.rate_tat ELSE now() + make_interval(secs => turn.tat) END,
@@ -110,6 +123,15 @@ struct Turn {
 }
 
 impl Repository {
+    /// Gives a place to what has come without one for webhooks that want an order; returns how many.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn delivery_place_strays(&self) -> Result<usize> {
+        let mut connection = self.queue_connection().await?;
+        Ok(sql_query(PLACE_STRAYS).execute(&mut connection).await?)
+    }
+
     /// Takes what governed lanes may send now, held for `lease`. Lanes that another server decides for
     /// at this moment are left out.
     ///
@@ -134,8 +156,9 @@ impl Repository {
                 let (ordered, free): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(|turn| turn.lane.ordered);
                 let mut rows = claim(tx, CLAIM, &free, lease, mint).await?;
                 rows.extend(claim(tx, CLAIM_IN_ORDER, &ordered, lease, mint).await?);
-                settle(tx, free.iter().chain(&ordered), &rows, lease).await?;
-                self.claims_read(tx, rows).await
+                let claimed = self.claims_read(tx, rows).await?;
+                settle(tx, free.iter().chain(&ordered), &claimed, lease).await?;
+                Ok(claimed)
             })
             .await
     }
@@ -166,10 +189,10 @@ async fn claim(
 async fn settle<'t>(
     tx: &mut AsyncPgConnection,
     turns: impl Iterator<Item = &'t Turn>,
-    rows: &[ClaimRow],
+    claimed: &[Claimed],
     lease: Duration,
 ) -> Result<()> {
-    let taken = |turn: &Turn| rows.iter().filter(|row| row.webhook_id == turn.lane.webhook_id.0).count();
+    let taken = |turn: &Turn| claimed.iter().filter(|it| it.recipient.webhook_id == turn.lane.webhook_id).count();
     let busy: Vec<(&Turn, usize)> = turns.map(|turn| (turn, taken(turn))).filter(|(_, taken)| *taken > 0).collect();
     if busy.is_empty() {
         return Ok(());

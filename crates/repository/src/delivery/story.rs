@@ -152,7 +152,7 @@ struct StoryRow {
 }
 
 /// What is under way. `$1` and `$2` are the webhook and the event, when only theirs are wanted.
-/// First deliveries are found by their ids, which are made together with their events'.
+/// First deliveries are found by their ids, which are made in the same millisecond as their events' or later.
 const UNDER_WAY: &str = "
 SELECT d.id, d.event_id, e.event_type, d.webhook_id, d.attempt::integer AS attempts, d.due_at, d.waits_for,
        CASE WHEN d.lease_token IS NOT NULL AND d.due_at > now() THEN 'sending'
@@ -160,7 +160,7 @@ SELECT d.id, d.event_id, e.event_type, d.webhook_id, d.attempt::integer AS attem
        NULL::text AS reason, NULL::timestamptz AS ended_at
 FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN events e ON e.id = d.event_id
 WHERE ($1 IS NULL OR d.webhook_id = $1)
-  AND ($2 IS NULL OR (d.event_id = $2 AND (d.tier = 1 OR d.id >= $2)))
+  AND ($2 IS NULL OR (d.event_id = $2 AND (d.tier = 1 OR d.id >= overlay($2::text PLACING '7000-8000-000000000000' FROM 15)::uuid)))
   AND ($3 IS NULL OR d.id < $3)
 ORDER BY d.id DESC LIMIT $4";
 

@@ -1,5 +1,6 @@
 //! Addresses and secrets: sealed on their way in, opened on their way out, sealed anew when keys change.
 
+use diesel::dsl::now;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Text, Uuid as SqlUuid};
@@ -10,9 +11,17 @@ use uuid::Uuid;
 
 use super::{Address, kind_of};
 use crate::database::Repository;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::webhooks;
 use crate::seal::KeyRingError;
+
+#[derive(AsChangeset)]
+#[diesel(table_name = webhooks)]
+struct Readdressed {
+    url: Vec<u8>,
+    destination: String,
+    details: Value,
+}
 
 #[derive(QueryableByName)]
 struct SealedRow {
@@ -27,9 +36,15 @@ const SEALED_OTHERWISE: &str = "
 SELECT id, url FROM webhooks WHERE substr(url, 2, 4) <> $1 LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 const KEYS_IN_USE: &str = "
-SELECT encode(substr(url, 2, 4), 'hex') AS key_id, count(*) AS webhooks FROM webhooks GROUP BY 1 ORDER BY 1";
+SELECT encode(key, 'hex') AS key_id, sum(webhooks)::bigint AS webhooks, sum(answers)::bigint AS answers
+FROM (
+    SELECT substr(url, 2, 4) AS key, 1 AS webhooks, 0 AS answers FROM webhooks
+    UNION ALL
+    SELECT substr(answer, 2, 4), 0, 1 FROM idempotency_keys
+) AS sealed
+GROUP BY key ORDER BY key";
 
-/// How many webhooks are sealed under a key.
+/// What is sealed under a key.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct KeyUse {
     /// The key's id, in hexadecimal.
@@ -38,6 +53,9 @@ pub struct KeyUse {
     /// Webhooks sealed under it.
     #[diesel(sql_type = BigInt)]
     pub webhooks: i64,
+    /// Answers under idempotency keys sealed under it; they are kept for a day.
+    #[diesel(sql_type = BigInt)]
+    pub answers: i64,
 }
 
 impl Repository {
@@ -57,22 +75,43 @@ impl Repository {
         Ok(Some((kind_of(id.0, &kind)?, self.target_open(id, &sealed)?)))
     }
 
-    /// Stores the address that the platform itself named as the new one.
+    /// Stores the address that the platform itself named as the new one, if the webhook is still as it was
+    /// at this revision. Otherwise somebody else has changed it meanwhile, and what he said stands.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn webhook_move(&self, id: WebhookId, address: &Address) -> Result<()> {
+    pub async fn webhook_move(&self, id: WebhookId, revision: i64, address: &Address) -> Result<bool> {
         let mut connection = self.connection().await?;
-        diesel::update(webhooks::table.find(id.0))
+        let moved = diesel::update(webhooks::table.find(id.0).filter(webhooks::revision.eq(revision)))
             .set((
-                webhooks::url.eq(self.target_seal(id, &address.target)?),
-                webhooks::destination.eq(&address.destination),
+                self.readdressed(id, address)?,
                 webhooks::version.eq(webhooks::version + 1),
-                webhooks::updated_at.eq(diesel::dsl::now),
+                webhooks::updated_at.eq(now),
             ))
             .execute(&mut connection)
             .await?;
-        Ok(())
+        Ok(moved > 0)
+    }
+
+    /// Stores the same address with other keys to sign with. To the webhook's troubles that means nothing.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when `version` is not the present one; the database is unavailable.
+    pub async fn webhook_rekey(&self, id: WebhookId, version: i32, address: &Address) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let rekeyed = diesel::update(webhooks::table.find(id.0).filter(webhooks::version.eq(version)))
+            .set((self.readdressed(id, address)?, webhooks::version.eq(version + 1), webhooks::updated_at.eq(now)))
+            .execute(&mut connection)
+            .await?;
+        if rekeyed > 0 { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    fn readdressed(&self, id: WebhookId, address: &Address) -> Result<Readdressed> {
+        Ok(Readdressed {
+            url: self.target_seal(id, &address.target)?,
+            destination: address.destination.clone(),
+            details: Value::Object(address.details.clone()),
+        })
     }
 
     /// Seals webhooks anew that are sealed under an older key, at most `limit`; returns how many.
@@ -104,7 +143,7 @@ impl Repository {
         self.keys.ids()
     }
 
-    /// Which keys the stored webhooks are sealed under.
+    /// Which keys what is stored is sealed under.
     ///
     /// # Errors
     /// The database is unavailable.

@@ -72,13 +72,15 @@ WHERE webhook_id = $1";
 
 impl Repository {
     /// Switches a webhook off because of what its receiver said, and tells the others of it. What waits
-    /// for it stays parked. `None` when it was off already.
+    /// for it stays parked. `None` when it was off already, or has been changed since it was as it was at
+    /// this revision: what the receiver said may not be true of what it is now.
     ///
     /// # Errors
     /// The database is unavailable; then nothing has changed.
     pub async fn webhook_disable(
         &self,
         id: WebhookId,
+        revision: i64,
         reason: DisabledReason,
         last_error: Option<&str>,
         terms: &LeaseTerms,
@@ -86,7 +88,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                let Some(record) = switch_off_in_tx(tx, id.0, reason).await? else { return Ok(None) };
+                let Some(record) = switch_off_in_tx(tx, id.0, Some(revision), reason).await? else { return Ok(None) };
                 let mut payload = record.introduction();
                 payload.insert("reason".to_owned(), reason.as_str().into());
                 payload.insert("error".to_owned(), last_error.into());
@@ -140,13 +142,18 @@ impl Repository {
     }
 }
 
-/// Switches a webhook off for a reason of the service's own; none when it was off already.
+/// Switches a webhook off for a reason of the service's own; none when it was off already, or is no longer
+/// at that revision.
 pub(crate) async fn switch_off_in_tx(
     tx: &mut AsyncPgConnection,
     id: Uuid,
+    revision: Option<i64>,
     reason: DisabledReason,
 ) -> Result<Option<WebhookRecord>> {
-    let row: Option<WebhookRow> = diesel::update(webhooks::table.filter(webhooks::id.eq(id)).filter(webhooks::enabled))
+    // Any revision will do where none is given.
+    let revision = revision.map_or(i64::MIN..=i64::MAX, |revision| revision..=revision);
+    let as_it_was = webhooks::revision.between(*revision.start(), *revision.end());
+    let row: Option<WebhookRow> = diesel::update(webhooks::table.find(id).filter(webhooks::enabled).filter(as_it_was))
         .set((
             webhooks::enabled.eq(false),
             webhooks::disabled_reason.eq(reason.as_str()),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kos_model::{DeliveryPolicy, Outcome, RateLimit};
-use kos_repository::{Next, Places, Tier, WaitsFor};
+use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor};
 use kos_test_support::TestDb;
 
 use crate::builders::{
@@ -117,7 +117,7 @@ async fn in_an_order_the_first_one_holds_the_rest() {
         let emitted = repository.event_emit(event(name), &leased()).await.unwrap();
         assert!(emitted.claimed.is_empty(), "what has an order is born without a lease");
     }
-    let names = |claimed: &[kos_repository::Claimed]| -> String {
+    let names = |claimed: &[Claimed]| -> String {
         claimed.iter().map(|claimed| claimed.event.event_type.as_str().to_owned()).collect()
     };
     let first = claim_governed(&repository, &webhook, 2, None).await;
@@ -204,4 +204,37 @@ async fn lanes_that_are_off_or_held_say_so_and_a_backlog_is_one_row() {
     let seen: Vec<_> = lanes.iter().map(|lane| (lane.webhook_id, lane.first, lane.closed_for.is_some())).collect();
     assert_eq!(seen, [(busy.id, true, false), (held.id, true, true)]);
     assert_eq!(repository.delivery_waiting().await.unwrap(), 150, "what the paused one hears is kept for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_no_more_than_it_can_hold_and_leaves_the_rest_to_the_next() {
+    const LARGE: usize = 256 << 10;
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let ordered = webhook_with(&repository, ordered()).await;
+    let free_one = webhook(&repository, &[]).await;
+    let text = "x".repeat(LARGE - 100);
+    for number in 0..80 {
+        let large = NewEvent::new("large".parse().unwrap(), serde_json::json!({"number": number, "text": text}));
+        repository.event_emit(large, &free()).await.unwrap();
+    }
+    let number = |claimed: &Claimed| claimed.event.payload.value()["number"].as_i64().unwrap();
+    let (mut seen, mut in_order) = (Vec::new(), Vec::new());
+    repository.directory_refresh().await.unwrap();
+    while seen.len() < 80 {
+        let places = [Places { webhook_id: free_one.id, tier: Tier::First, count: 80 }];
+        let claimed = repository.delivery_claim(&places, MINUTE, &mint()).await.unwrap();
+        assert!((1..=65).contains(&claimed.len()), "{} of {LARGE} bytes", claimed.len());
+        seen.extend(claimed.iter().map(number));
+    }
+    while in_order.len() < 80 {
+        let claimed = claim_governed(&repository, &ordered, 80, None).await;
+        assert!((1..=65).contains(&claimed.len()), "{} of {LARGE} bytes", claimed.len());
+        in_order.extend(claimed.iter().map(number));
+        let done: Vec<_> = claimed.iter().map(|it| finished(it, Outcome::Delivered, Next::Done)).collect();
+        repository.delivery_finish(&done).await.unwrap();
+    }
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..80));
+    assert!(in_order.into_iter().eq(0..80), "nothing overtakes what was left");
 }

@@ -13,7 +13,7 @@ const OPEN: OpenFor = OpenFor { base: Duration::from_secs(30), most: Duration::f
 
 fn fared(webhook: &WebhookRecord, succeeded: bool, failures: u32) -> Fared {
     let last_error = (failures > 0).then(|| "no answer".to_owned());
-    Fared { webhook_id: webhook.id, succeeded, failures, last_error }
+    Fared { webhook_id: webhook.id, succeeded, worked: succeeded, failures, last_error }
 }
 
 async fn note(repository: &Repository, fared: Fared) {
@@ -205,4 +205,27 @@ async fn health_counts_the_last_hour_and_what_waits() {
     assert_eq!((health.hour.attempts, health.hour.delivered, health.hour.p50_ms), (3, 1, Some(7.0)));
     assert_eq!(health.hour, health.day);
     assert_eq!(health.oldest_waiting, Some(claimed[1].event.created_at));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_says_nothing_of_the_receiver_makes_room_for_the_next() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let webhook = webhook(&repository, &[]).await;
+    for _ in 0..5 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    repository.webhook_trip(webhook.id, OPEN).await.unwrap();
+    hours_pass(&db, 1).await;
+    assert_eq!(claim_governed(&repository, &webhook, 9, None).await.len(), 1);
+    assert_eq!(claim_governed(&repository, &webhook, 9, None).await.len(), 0, "one at a time");
+    let ours = Fared { worked: false, ..fared(&webhook, false, 0) };
+    note(&repository, ours).await;
+    assert_eq!(claim_governed(&repository, &webhook, 9, None).await.len(), 1);
+    for _ in 0..3 {
+        let refused = Fared { worked: true, ..fared(&webhook, false, 0) };
+        note(&repository, refused).await;
+    }
+    let health = repository.webhook_health(webhook.id).await.unwrap().unwrap();
+    assert_eq!(health.breaker, Breaker::Closed, "who judges messages works");
 }

@@ -1,8 +1,10 @@
 //! Replays: what was missed comes again, a few at a time and once.
 
+use std::sync::Mutex;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use kos_model::Outcome;
-use kos_repository::{NewReplay, Next, Repository, WebhookRecord};
+use kos_repository::{Answer, Cancelled, DeliveryFilter, NewReplay, Next, ReplayRecord, Repository, WebhookRecord};
 use kos_test_support::TestDb;
 
 use crate::builders::{claim, event, finished, free, repository, webhook};
@@ -14,13 +16,22 @@ fn now() -> DateTime<Utc> {
 fn replay(webhook: &WebhookRecord) -> NewReplay {
     NewReplay {
         webhook_id: webhook.id,
-        idempotency_key: None,
         since: now() - TimeDelta::hours(1),
         until: now() + TimeDelta::hours(1),
         events: Vec::new(),
         everything: false,
         per_second: 2,
     }
+}
+
+async fn begin(repository: &Repository, new: NewReplay) -> ReplayRecord {
+    let begun = Mutex::new(None);
+    let render = |record: ReplayRecord| {
+        *begun.lock().unwrap() = Some(record);
+        Answer { status: 202, headers: Vec::new(), body: String::new() }
+    };
+    repository.create(&new, &free(), None, &render).await.unwrap();
+    begun.into_inner().unwrap().unwrap()
 }
 
 /// Takes one step, as if the second between two had passed.
@@ -55,8 +66,8 @@ async fn names(repository: &Repository) -> Vec<String> {
 async fn what_was_missed_comes_again_at_its_pace_and_nothing_else() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
-    let (begun, is_new) = repository.replay_start(replay(&listener)).await.unwrap().unwrap();
-    assert!(is_new && begun.state == "running");
+    let begun = begin(&repository, replay(&listener)).await;
+    assert_eq!(begun.state, "running");
     assert_eq!(step(&db, &repository).await, Some(2), "two a second");
     assert_eq!(step(&db, &repository).await, Some(1));
     assert_eq!(step(&db, &repository).await, None, "it is over");
@@ -71,7 +82,7 @@ async fn everything_comes_again_when_that_is_wanted_but_what_is_under_way() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
     let everything = NewReplay { everything: true, per_second: 100, ..replay(&listener) };
-    repository.replay_start(everything).await.unwrap().unwrap();
+    begin(&repository, everything).await;
     assert_eq!(step(&db, &repository).await, Some(4));
     assert_eq!(names(&repository).await, ["early_a", "early_b", "delivered", "dead"]);
 }
@@ -81,25 +92,27 @@ async fn only_events_of_the_wanted_names_and_time_come_again() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
     let some = NewReplay { events: vec!["early_*".parse().unwrap()], per_second: 100, ..replay(&listener) };
-    repository.replay_start(some).await.unwrap().unwrap();
+    begin(&repository, some).await;
     assert_eq!(step(&db, &repository).await, Some(2));
     let long_ago = NewReplay { until: now() - TimeDelta::minutes(30), everything: true, ..replay(&listener) };
-    repository.replay_start(long_ago).await.unwrap().unwrap();
+    begin(&repository, long_ago).await;
     assert_eq!(step(&db, &repository).await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_twice_under_one_name_it_runs_once() {
+async fn what_a_person_took_back_stays_back_unless_everything_is_wanted() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
-    let named = || NewReplay { idempotency_key: Some("monday".to_owned()), ..replay(&listener) };
-    let asked = (0..8).map(|_| repository.replay_start(named()));
-    let begun: Vec<_> =
-        futures_util::future::join_all(asked).await.into_iter().map(|it| it.unwrap().unwrap()).collect();
-    assert_eq!(begun.iter().filter(|(_, is_new)| *is_new).count(), 1);
-    assert!(begun.iter().all(|(replay, _)| replay.id == begun[0].0.id));
-    while step(&db, &repository).await.is_some() {}
-    assert_eq!(names(&repository).await.len(), 3);
+    let filter = DeliveryFilter::default();
+    db.client().await.batch_execute("UPDATE deliveries SET due_at = now(), lease_token = NULL").await.unwrap();
+    let waiting = repository.delivery_list(filter, None, 9).await.unwrap();
+    assert_eq!(repository.delivery_cancel(waiting[0].id).await.unwrap(), Cancelled::Done);
+    begin(&repository, NewReplay { per_second: 100, ..replay(&listener) }).await;
+    step(&db, &repository).await;
+    assert_eq!(names(&repository).await, ["early_a", "early_b", "dead"]);
+    begin(&repository, NewReplay { per_second: 100, everything: true, ..replay(&listener) }).await;
+    step(&db, &repository).await;
+    assert_eq!(names(&repository).await, ["delivered", "waiting"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +123,7 @@ async fn servers_that_step_at_once_enqueue_each_event_once() {
         repository.event_emit(event("x"), &free()).await.unwrap();
     }
     let listener = webhook(&repository, &[]).await;
-    repository.replay_start(NewReplay { per_second: 10, ..replay(&listener) }).await.unwrap();
+    begin(&repository, NewReplay { per_second: 10, ..replay(&listener) }).await;
     for _ in 0..8 {
         db.client().await.batch_execute("UPDATE replays SET next_at = now()").await.unwrap();
         futures_util::future::join_all((0..4).map(|_| repository.replay_step())).await;
@@ -122,7 +135,7 @@ async fn servers_that_step_at_once_enqueue_each_event_once() {
 async fn a_cancelled_replay_goes_no_further() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
-    let (begun, _) = repository.replay_start(replay(&listener)).await.unwrap().unwrap();
+    let begun = begin(&repository, replay(&listener)).await;
     step(&db, &repository).await;
     assert_eq!(repository.replay_cancel(begun.id).await.unwrap().unwrap().state, "cancelled");
     assert_eq!(step(&db, &repository).await, None);

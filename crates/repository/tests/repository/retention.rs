@@ -128,3 +128,23 @@ async fn events_are_stored_while_days_are_made_and_dropped() {
     writing.await.unwrap();
     assert_eq!(count(&db, "SELECT count(*) FROM events").await, 300);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_to_a_day_that_nobody_prepared_is_there_when_the_day_is_made() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let later = noon() + TimeDelta::days(12);
+    let mut client = db.client().await;
+    let tx = client.transaction().await.unwrap();
+    let sql = format!("INSERT INTO events (id, event_type, payload) VALUES (uuid_v7_floor('{later}'), 'x', '{{}}')");
+    tx.batch_execute(&sql).await.unwrap();
+    let keeping = tokio::spawn(async move { repository.partitions_keep(later, RETENTION).await });
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while count(&db, waits).await == 0 {
+        assert!(!keeping.is_finished(), "it must wait for whoever writes");
+    }
+    tx.commit().await.unwrap();
+    keeping.await.unwrap().unwrap();
+    assert_eq!(count(&db, "SELECT count(*) FROM events_default").await, 0);
+    assert_eq!(count(&db, "SELECT count(*) FROM events").await, 1);
+}

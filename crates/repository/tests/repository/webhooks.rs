@@ -1,12 +1,29 @@
 //! Webhooks: sealed, switched off and on, held back.
 
+use kos_model::WebhookId;
 use kos_repository::{
-    Address, DeliveryFilter, DeliveryState, DisabledReason, Error, KeyRing, Repository, Retried, WebhookChange,
+    Address, Answer, DeliveryFilter, DeliveryState, DisabledReason, Emitted, Error, Idempotency, KeyRing, Repository,
+    Retried, WebhookChange,
 };
 use kos_test_support::TestDb;
 use serde_json::json;
 
-use crate::builders::{address, claim, event, free, keys, leased, repository, webhook};
+use crate::builders::{address, claim, event, free, keys, leased, listening, repository, webhook};
+
+/// The revision of a webhook as it is now.
+async fn revision(repository: &Repository, id: WebhookId) -> i64 {
+    repository.directory_refresh().await.unwrap().get(id).unwrap().revision
+}
+
+async fn disable(
+    repository: &Repository,
+    id: WebhookId,
+    reason: DisabledReason,
+    error: Option<&str>,
+) -> Result<Option<Emitted>, Error> {
+    let revision = revision(repository, id).await;
+    repository.webhook_disable(id, revision, reason, error, &leased()).await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_and_secrets_are_not_in_the_database_in_clear() {
@@ -34,12 +51,11 @@ async fn a_webhook_that_is_switched_off_keeps_what_it_had_and_what_comes_meanwhi
     let listener = webhook(&repository, &[]).await;
     let other = webhook(&repository, &["webhook_*"]).await;
     repository.event_emit(event("before"), &free()).await.unwrap();
-    let told =
-        repository.webhook_disable(listener.id, DisabledReason::Gone, Some("410"), &leased()).await.unwrap().unwrap();
+    let told = disable(&repository, listener.id, DisabledReason::Gone, Some("410")).await.unwrap().unwrap();
     let told_to: Vec<_> = told.claimed.iter().map(|claimed| claimed.recipient.webhook_id).collect();
     assert_eq!(told_to, [other.id], "others hear of it, and not itself");
     assert_eq!(told.event.payload.value()["reason"], "gone");
-    assert!(repository.webhook_disable(listener.id, DisabledReason::Gone, None, &leased()).await.unwrap().is_none());
+    assert!(disable(&repository, listener.id, DisabledReason::Gone, None).await.unwrap().is_none());
     let meanwhile = repository.event_emit(event("meanwhile"), &leased()).await.unwrap();
     assert_eq!((meanwhile.deliveries, meanwhile.claimed.len()), (1, 0));
     assert!(claim(&repository).await.is_empty());
@@ -185,7 +201,7 @@ async fn a_change_that_was_rolled_back_hides_no_later_one() {
         CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW
         WHEN (NEW.event_type = 'webhook_disabled') EXECUTE FUNCTION refuse()";
     client.batch_execute(refuse).await.unwrap();
-    repository.webhook_disable(listener.id, DisabledReason::Gone, None, &free()).await.unwrap_err();
+    disable(&repository, listener.id, DisabledReason::Gone, None).await.unwrap_err();
     client.batch_execute("DROP TRIGGER refuse ON events").await.unwrap();
 
     webhook(&repository, &[]).await;
@@ -193,4 +209,58 @@ async fn a_change_that_was_rolled_back_hides_no_later_one() {
     assert_eq!(emitted.deliveries, 2, "the one that stayed on and the new one hear of it");
     let directory = repository.directory();
     assert!(directory.get(listener.id).unwrap().enabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_address_answers_late_is_nothing_to_the_new_one() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let listener = webhook(&repository, &[]).await;
+    let asked = revision(&repository, listener.id).await;
+    let new = Address { target: json!({"url": "https://example.org/new"}), ..address() };
+    let change = WebhookChange { address: Some(new), ..WebhookChange::default() };
+    repository.webhook_update(listener.id, change, None).await.unwrap();
+
+    let late = repository.webhook_disable(listener.id, asked, DisabledReason::Gone, Some("410"), &leased()).await;
+    assert!(late.unwrap().is_none());
+    assert!(!repository.webhook_move(listener.id, asked, &address()).await.unwrap());
+    let (_, target) = repository.webhook_target(listener.id).await.unwrap().unwrap();
+    assert_eq!(target["url"], "https://example.org/new");
+    assert!(repository.webhook_get(listener.id).await.unwrap().unwrap().enabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_is_no_cure_for_a_webhook_in_trouble() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let listener = webhook(&repository, &[]).await;
+    repository.webhook_hold(&[listener.id], std::time::Duration::from_secs(600)).await.unwrap();
+    disable(&repository, listener.id, DisabledReason::Gone, Some("410")).await.unwrap().unwrap();
+    let rekeyed = Address { target: json!({"secret": "whsec_other"}), ..address() };
+    repository.webhook_rekey(listener.id, 2, &rekeyed).await.unwrap();
+    let second = repository.webhook_rekey(listener.id, 2, &rekeyed).await;
+    assert!(matches!(second, Err(Error::Stale)), "of two who change the keys the second is told");
+    let stored = repository.webhook_get(listener.id).await.unwrap().unwrap();
+    assert_eq!((stored.enabled, stored.disabled_reason.as_deref(), stored.version), (false, Some("gone"), 3));
+    assert!(repository.webhook_health(listener.id).await.unwrap().unwrap().held_until.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_answers_are_sealed_anew_like_the_webhooks_they_tell_of() {
+    let db = TestDb::new().await;
+    let request = Idempotency { key: "k".to_owned(), route: "/webhooks".to_owned(), body_hash: vec![1] };
+    let render = |record: kos_repository::WebhookRecord| Answer {
+        status: 201,
+        headers: Vec::new(),
+        body: record.id.to_string(),
+    };
+    let create = async |repository: &Repository| {
+        repository.create(&listening(&[]), &free(), Some(&request), &render).await.unwrap()
+    };
+    let first = create(&Repository::new(db.url(), 4, keys(1)).await.unwrap()).await;
+    let both = Repository::new(db.url(), 4, KeyRing::new(&[vec![2; 32], vec![1; 32]]).unwrap()).await.unwrap();
+    assert_eq!(both.webhook_keys().await.unwrap()[0].answers, 1);
+    assert_eq!((both.answer_reseal(9).await.unwrap(), both.answer_reseal(9).await.unwrap()), (1, 0));
+    let again = create(&Repository::new(db.url(), 4, keys(2)).await.unwrap()).await;
+    assert_eq!((again.is_replayed, again.answer), (true, first.answer));
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::body::given;
 
 /// How to send to a webhook; every field may be left out.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicyDraft {
     /// Messages on their way at the same time, 1 to 100; 10 is usual.

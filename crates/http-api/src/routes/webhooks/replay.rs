@@ -1,7 +1,7 @@
 //! POST /webhooks/{id}/replay
 
-use actix_web::http::header::LOCATION;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Days, Utc};
 use kos_model::{EventFilter, Violation, Violations, WebhookId};
 use kos_repository::NewReplay;
@@ -9,19 +9,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::no_such;
-use crate::body::Body;
+use crate::creation::{Creation, answered};
 use crate::path::Id;
-use crate::problem::{ApiError, Result};
+use crate::problem::Result;
 use crate::routes::replays::ReplayView;
 use crate::state::State;
 
 /// Deliveries a second, when nobody says otherwise.
 const PER_SECOND: u16 = 50;
 const MOST_PER_SECOND: u16 = 1_000;
-/// Longest name that a caller gives to a replay.
-const MAX_KEY: usize = 255;
-const KEY_HEADER: &str = "idempotency-key";
-
 /// Which events to send again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +29,7 @@ pub(crate) struct ReplayEvents {
     /// Of these names and families; empty means whatever the webhook hears.
     #[serde(default)]
     events: Vec<String>,
-    /// Also what was delivered already.
+    /// Also what was delivered already, and what a person took back.
     #[serde(default)]
     everything: bool,
     /// Deliveries a second, 1 to 1,000; 50 when not given.
@@ -41,52 +37,39 @@ pub(crate) struct ReplayEvents {
     per_second: Option<u16>,
 }
 
-/// Sends past events to a webhook again: what it missed, or everything. They are sent a few at a time and leave the
-/// way free to what happens now. With an `Idempotency-Key`, asking twice begins one replay.
+/// Sends past events to a webhook again: what it missed (but not what a person took back), or everything. They are
+/// sent a few at a time and leave the way free to what happens now.
 #[utoipa::path(
     post, path = "/webhooks/{id}/replay", tag = "webhooks", request_body = ReplayEvents,
     params(
         ("id" = String, Path, format = Uuid),
-        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this replay, up to 255 characters"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and begins nothing"),
     ),
     responses(
         (status = 202, description = "It has begun; its progress is at `Location`", body = ReplayView),
-        (status = 200, description = "It was begun before, under the same key", body = ReplayView),
         (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(
     state: web::Data<State>,
-    request: HttpRequest,
     id: Id<WebhookId>,
-    body: Body<ReplayEvents>,
+    request: Creation<ReplayEvents>,
 ) -> Result<HttpResponse> {
-    let new = check(id.0, &body.0, key(&request)?, &state)?;
-    let (repository, id) = (state.repository.clone(), id.0);
-    let begun = state.run(async move { Ok(repository.replay_start(new).await?) }).await?;
-    let (record, is_new) = begun.ok_or_else(|| no_such(id))?;
-    let mut response = if is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
-    let location = format!("/replays/{}", record.id);
-    Ok(response.insert_header((LOCATION, location)).json(ReplayView::from(record)))
+    let id = id.0;
+    let new = check(id, &request.body, &state)?;
+    let repository = state.repository.clone();
+    state.run(async move { repository.webhook_get(id).await?.ok_or_else(|| no_such(id)) }).await?;
+    state
+        .create(new, request.idempotency, |record| {
+            let location = format!("/replays/{}", record.id);
+            answered(StatusCode::ACCEPTED, location, None, &ReplayView::from(record))
+        })
+        .await
 }
 
-fn key(request: &HttpRequest) -> Result<Option<String>> {
-    let Some(given) = request.headers().get(KEY_HEADER) else { return Ok(None) };
-    let text = given.to_str().unwrap_or_default().trim().trim_matches('"');
-    if (1..=MAX_KEY).contains(&text.len()) {
-        return Ok(Some(text.to_owned()));
-    }
-    let detail = "must be 1 to 255 printable characters, such as a UUID";
-    Err(ApiError::Malformed(Violation::new("Idempotency-Key", "invalid_key", detail)))
-}
-
-fn check(
-    webhook_id: WebhookId,
-    body: &ReplayEvents,
-    idempotency_key: Option<String>,
-    state: &State,
-) -> std::result::Result<NewReplay, Violations> {
+fn check(webhook_id: WebhookId, body: &ReplayEvents, state: &State) -> std::result::Result<NewReplay, Violations> {
     let mut faults = Violations::new();
     let now = (state.now)();
     let events = faults.take(EventFilter::parse_all(&body.events)).unwrap_or_default();
@@ -111,5 +94,5 @@ fn check(
         return Err(faults);
     }
     let everything = body.everything;
-    Ok(NewReplay { webhook_id, idempotency_key, since: body.since, until, events, everything, per_second })
+    Ok(NewReplay { webhook_id, since: body.since, until, events, everything, per_second })
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use kos_model::WebhookId;
-use kos_repository::WebhookChange;
 use kos_webhooks::custom::{KeyVersion, Rotation};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -78,9 +77,8 @@ pub(crate) async fn handler(
         .run(async move {
             let record = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
             let rotated = stored_target(&repository, id).await?.rotated(rotation, now)?;
-            let change = WebhookChange { address: Some(address_of(&rotated)), ..WebhookChange::default() };
             // Of two who rotate at once the second is told, so that no key is lost unseen.
-            repository.webhook_update(id, change, Some(record.version)).await?.ok_or_else(|| no_such(id))?;
+            repository.webhook_rekey(id, record.version, &address_of(&rotated)).await?;
             Ok(rotated)
         })
         .await?;

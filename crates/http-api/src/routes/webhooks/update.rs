@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
 use kos_model::{DeliveryPolicy, EventFilter, Violations, WebhookId};
-use kos_repository::WebhookChange;
+use kos_repository::{Error, Repository, WebhookChange, WebhookRecord};
 use kos_webhooks::{Sender, Target};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -22,9 +22,12 @@ use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
 use crate::state::State;
 
+/// How often a change is made of what was read, while others change it too.
+const TRIES: usize = 10;
+
 /// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
 /// otherwise.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateWebhook {
     /// A new address: of slack, discord and custom.
@@ -84,15 +87,33 @@ pub(crate) async fn handler(
     let (repository, engine) = (state.repository.clone(), state.engine.clone());
     let record = state
         .run(async move {
-            let target = stored_target(&repository, id).await?;
-            let record = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
-            let change = check(body.0, target, record.policy, engine.sender())?;
-            let changed = repository.webhook_update(id, change, version).await?.ok_or_else(|| no_such(id))?;
+            let changed = apply(&repository, id, &body.0, version, engine.sender()).await?;
             engine.wake();
             Ok(changed)
         })
         .await?;
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(WebhookView::from(record)))
+}
+
+/// Changes what was read and nothing else: where somebody was faster, and the caller has not said which
+/// version he means, it is read anew.
+async fn apply(
+    repository: &Repository,
+    id: WebhookId,
+    body: &UpdateWebhook,
+    version: Option<i32>,
+    sender: &Sender,
+) -> Result<WebhookRecord> {
+    for _ in 0..TRIES {
+        let record = repository.webhook_get(id).await?.ok_or_else(|| no_such(id))?;
+        let target = stored_target(repository, id).await?;
+        let change = check(body.clone(), target, record.policy, sender)?;
+        match repository.webhook_update(id, change, Some(version.unwrap_or(record.version))).await {
+            Err(Error::Stale) if version.is_none() => {}
+            changed => return changed?.ok_or_else(|| no_such(id)),
+        }
+    }
+    Err(Error::Contended.into())
 }
 
 fn check(
