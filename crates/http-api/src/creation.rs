@@ -25,13 +25,13 @@ const REPLAYED_HEADER: &str = "idempotency-replayed";
 /// Longest key, in characters.
 const MAX_KEY: usize = 255;
 
-/// A JSON body that tells what to create, and the key that its caller gave to the request.
-pub(crate) struct Creation<T> {
+/// A JSON body of at most `MAX` bytes that tells what to create, and the key that its caller gave to the request.
+pub(crate) struct Creation<T, const MAX: usize = MAX_BODY> {
     pub(crate) body: T,
     pub(crate) idempotency: Option<Idempotency>,
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Creation<T> {
+impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Creation<T, MAX> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -44,7 +44,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Creation<T> {
                 return Err(ApiError::UnsupportedMediaType(JSON));
             }
             let key = key?;
-            let bytes = read(payload, MAX_BODY).await?;
+            let bytes = read(payload, MAX).await?;
             let body = parse(&bytes)?;
             let named = |key| Idempotency { key, route, body_hash: Sha256::digest(&bytes).to_vec() };
             Ok(Self { body, idempotency: key.map(named) })
@@ -63,6 +63,14 @@ fn key(request: &HttpRequest) -> Result<Option<String>> {
     Err(ApiError::Malformed(Violation::new("Idempotency-Key", "invalid_key", detail)))
 }
 
+/// The answer that tells what became of each of many things.
+pub(crate) fn judged(status: StatusCode, view: &impl Serialize) -> Answer {
+    let headers = vec![(CONTENT_TYPE.to_string(), "application/json".to_owned())];
+    // Views are plain data and always serialise.
+    let body = serde_json::to_string(view).unwrap_or_default();
+    Answer { status: status.as_u16(), headers, body }
+}
+
 /// The answer that tells of something new.
 pub(crate) fn created(location: String, version: Option<i32>, view: &impl Serialize) -> Answer {
     answered(StatusCode::CREATED, location, version, view)
@@ -70,11 +78,10 @@ pub(crate) fn created(location: String, version: Option<i32>, view: &impl Serial
 
 /// The answer that tells of something, new or not.
 pub(crate) fn answered(status: StatusCode, location: String, version: Option<i32>, view: &impl Serialize) -> Answer {
-    let mut headers = vec![(CONTENT_TYPE.to_string(), "application/json".to_owned()), (LOCATION.to_string(), location)];
-    headers.extend(version.map(|version| (ETAG.to_string(), etag(version))));
-    // Views are plain data and always serialise.
-    let body = serde_json::to_string(view).unwrap_or_default();
-    Answer { status: status.as_u16(), headers, body }
+    let mut answer = judged(status, view);
+    answer.headers.push((LOCATION.to_string(), location));
+    answer.headers.extend(version.map(|version| (ETAG.to_string(), etag(version))));
+    answer
 }
 
 impl State {
@@ -89,7 +96,7 @@ impl State {
         let (repository, intake) = (self.repository.clone(), self.engine.intake());
         let work = async move {
             let mut created = repository.create(&new, intake.terms(), idempotency.as_ref(), &render).await?;
-            intake.take_all(created.emitted.take());
+            intake.take_all(std::mem::take(&mut created.emitted));
             Ok(created)
         };
         self.run(work).await.map(response)

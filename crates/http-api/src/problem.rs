@@ -326,6 +326,7 @@ impl From<Arc<kos_repository::Error>> for ApiError {
             Error::Dangling(faults) => Self::Invalid(faults.clone()),
             Error::Taken { field, by } => Clash::taken(field, *by).into(),
             Error::InUse(users) => Clash::in_use(users).into(),
+            Error::Cycle(cycle) => Clash::cycle(cycle).into(),
             Error::Transition { from, to } => Clash::transition(*from, *to).into(),
             Error::KeyBusy => Clash::key_busy().into(),
             Error::KeyReused => {

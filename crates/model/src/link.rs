@@ -273,6 +273,17 @@ impl NewLink {
         if (end == self.source_id) == self.swapped { "/target_id" } else { "/source_id" }
     }
 
+    /// The fields that name what does not exist.
+    #[must_use]
+    pub fn dangling(&self, missing: &[KnowledgeId]) -> Violations {
+        let mut faults = Violations::new();
+        for id in missing {
+            let detail = format!("no knowledge has the id {id}: name one that exists");
+            faults.push(Violation::new(self.pointer_of(*id), "not_found", detail));
+        }
+        faults
+    }
+
     /// How strong it is, 0 to 1, when that was said.
     #[must_use]
     pub const fn weight(&self) -> Option<f64> {

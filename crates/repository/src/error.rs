@@ -81,6 +81,9 @@ pub enum Error {
         /// Where it was to go.
         to: TaskStatus,
     },
+    /// A link of its kind may not run in a circle, and would close this one, back to its first item.
+    #[error("it would close a circle")]
+    Cycle(Vec<KnowledgeId>),
     /// The same text is stored already.
     #[error("the same text is stored already as {id}")]
     Duplicate {

@@ -7,20 +7,23 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::EventId;
 use kos_model::domain::NewDomain;
 use kos_model::expert::NewExpert;
 use kos_model::interaction::NewInteraction;
 use kos_model::knowledge::NewKnowledge;
+use kos_model::link::NewLink;
 use kos_model::task::NewTask;
 use sha2::{Digest, Sha256};
 
 use crate::database::Repository;
 use crate::domain::DomainRecord;
 use crate::error::{Error, Result, is_raced};
-use crate::event::{Emitted, LeaseTerms};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::expert::ExpertRecord;
 use crate::interaction::InteractionRecord;
-use crate::knowledge::{ACTOR_API, ATTEMPTS, CreatedKnowledge};
+use crate::knowledge::{ACTOR_API, ATTEMPTS, CreatedKnowledge, Stored};
+use crate::link::{LinkFate, PutLink};
 use crate::schema::idempotency_keys;
 use crate::task::TaskRecord;
 use crate::webhook::{NewWebhook, WebhookRecord};
@@ -52,8 +55,8 @@ pub struct Answer {
 pub struct Created {
     /// The answer.
     pub answer: Answer,
-    /// The event that tells of what was created.
-    pub emitted: Option<Emitted>,
+    /// The events that tell of what was created.
+    pub emitted: Vec<Emitted>,
     /// Whether it was carried out before, and only answered now.
     pub is_replayed: bool,
 }
@@ -63,14 +66,14 @@ pub trait Create: Sync {
     /// It, as stored.
     type Record: Send;
 
-    /// Stores it within the caller's transaction, with the event that tells of it.
+    /// Stores it within the caller's transaction, with the events that tell of it.
     #[doc(hidden)]
     fn create_in_tx(
         &self,
         repository: &Repository,
         tx: &mut AsyncPgConnection,
         terms: &LeaseTerms,
-    ) -> impl Future<Output = Result<(Self::Record, Option<Emitted>)>> + Send;
+    ) -> impl Future<Output = Result<(Self::Record, Vec<Emitted>)>> + Send;
 }
 
 /// One whose key is not the one that seals now; its id stands in bytes 2 to 5.
@@ -153,7 +156,7 @@ impl Repository {
         if let Some(request) = idempotency
             && let Some(answer) = self.answer_find_in_tx(tx, request).await?
         {
-            return Ok(Created { answer, emitted: None, is_replayed: true });
+            return Ok(Created { answer, emitted: Vec::new(), is_replayed: true });
         }
         let (record, emitted) = new.create_in_tx(self, tx, terms).await?;
         let answer = render(record);
@@ -253,9 +256,9 @@ macro_rules! creates {
                 repository: &Repository,
                 tx: &mut AsyncPgConnection,
                 terms: &LeaseTerms,
-            ) -> Result<(Self::Record, Option<Emitted>)> {
+            ) -> Result<(Self::Record, Vec<Emitted>)> {
                 let (record, emitted) = repository.$method(tx, self, terms).await?;
-                Ok((record, Some(emitted)))
+                Ok((record, vec![emitted]))
             }
         }
     )+};
@@ -277,10 +280,86 @@ impl Create for NewKnowledge {
         repository: &Repository,
         tx: &mut AsyncPgConnection,
         terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Option<Emitted>)> {
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
         let mut created = repository.knowledge_create_in_tx(tx, self, ACTOR_API, terms).await?;
         let emitted = created.emitted.take();
-        Ok((created, emitted))
+        Ok((created, emitted.into_iter().collect()))
+    }
+}
+
+impl Create for Vec<NewKnowledge> {
+    type Record = Vec<Stored>;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        repository.knowledge_create_all_in_tx(tx, self, ACTOR_API, terms).await
+    }
+}
+
+/// A link that is refused fails by itself.
+impl Create for NewLink {
+    type Record = PutLink;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        let (fates, emitted) = repository.link_create_all_in_tx(tx, std::slice::from_ref(self), terms).await?;
+        match fates.into_iter().next().ok_or(Error::Stale)? {
+            LinkFate::Dangling(missing) => Err(Error::Dangling(self.dangling(&missing))),
+            LinkFate::Cyclic(cycle) => Err(Error::Cycle(cycle)),
+            LinkFate::Created(record) => Ok((PutLink { record, is_new: true }, emitted)),
+            LinkFate::Updated(record) | LinkFate::Present(record) => Ok((PutLink { record, is_new: false }, emitted)),
+        }
+    }
+}
+
+impl Create for Vec<NewLink> {
+    type Record = Vec<LinkFate>;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        repository.link_create_all_in_tx(tx, self, terms).await
+    }
+}
+
+/// An event that somebody tells under a key; without one it shares its transaction with those of others.
+impl Create for NewEvent {
+    /// Its id, and how many webhooks will hear of it.
+    type Record = (EventId, usize);
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        let emitted = repository.event_emit_in_tx(tx, self.clone(), terms).await?;
+        Ok(((emitted.event.id, emitted.deliveries), vec![emitted]))
+    }
+}
+
+impl Create for Vec<NewEvent> {
+    type Record = Vec<(EventId, usize)>;
+
+    async fn create_in_tx(
+        &self,
+        repository: &Repository,
+        tx: &mut AsyncPgConnection,
+        terms: &LeaseTerms,
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        let emitted = repository.event_emit_all_in_tx(tx, self.clone(), terms).await?;
+        Ok((emitted.iter().map(|emitted| (emitted.event.id, emitted.deliveries)).collect(), emitted))
     }
 }
 
@@ -293,7 +372,7 @@ impl Create for NewWebhook {
         repository: &Repository,
         tx: &mut AsyncPgConnection,
         _terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Option<Emitted>)> {
-        Ok((repository.webhook_create_in_tx(tx, self).await?, None))
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
+        Ok((repository.webhook_create_in_tx(tx, self).await?, Vec::new()))
     }
 }

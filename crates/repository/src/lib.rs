@@ -54,7 +54,7 @@ pub use knowledge::{
     KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeRecord, KnowledgeSnapshot, KnowledgeSort, NearDuplicate,
     Stored,
 };
-pub use link::{LinkFate, LinkFilter, LinkRecord, SeenLink};
+pub use link::{LinkFate, LinkFilter, LinkRecord, PutLink, SeenLink};
 pub use partition::{Kept, Retention};
 pub use pulse::Pulse;
 pub use replay::{NewReplay, ReplayRecord};

@@ -80,6 +80,15 @@ pub enum LinkFate {
     Cyclic(Vec<KnowledgeId>),
 }
 
+/// A link as somebody wanted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PutLink {
+    /// As it is stored.
+    pub record: LinkRecord,
+    /// Whether there was none before.
+    pub is_new: bool,
+}
+
 /// Which links of an item are listed.
 #[derive(Clone, Debug)]
 pub struct LinkFilter {
@@ -145,17 +154,8 @@ SELECT k.id, k.title, left(k.content, 200) AS start, NULL::text AS domain, 0::bi
 WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR SHARE";
 
 impl Repository {
-    /// Makes a link, with the event that tells of it; one that is there already takes what was said anew.
-    ///
-    /// # Errors
-    /// The database is unavailable or refuses; then nothing is stored.
-    pub async fn link_create(&self, link: NewLink, terms: &LeaseTerms) -> Result<(LinkFate, Vec<Emitted>)> {
-        let (fates, emitted) = self.link_create_all(&[link], terms).await?;
-        Ok((fates.into_iter().next().ok_or(Error::Stale)?, emitted))
-    }
-
-    /// As [`Self::link_create`], for many links in one transaction. Each has a fate of its own, in the order
-    /// in which they came.
+    /// Makes links in one transaction, with the events that tell of them; one that is there already takes what
+    /// was said anew. Each has a fate of its own, in the order in which they came.
     ///
     /// # Errors
     /// The database is unavailable or refuses; then nothing is stored.
@@ -165,28 +165,32 @@ impl Repository {
         terms: &LeaseTerms,
     ) -> Result<(Vec<LinkFate>, Vec<Emitted>)> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                let ends = ends_in_tx(tx, links).await?;
-                let acyclic: BTreeSet<LinkKind> =
-                    links.iter().map(NewLink::kind).filter(|kind| kind.is_acyclic()).collect();
-                for kind in acyclic {
-                    cycle_lock_in_tx(tx, kind).await?;
-                }
-                let (mut fates, mut events) = (BTreeMap::new(), Vec::new());
-                for (place, link) in ordered(links) {
-                    let fate = link_put_in_tx(tx, link, &ends).await?;
-                    events.extend(event_of(&fate, &ends));
-                    fates.insert(place, fate);
-                }
-                let mut emitted = Vec::new();
-                while !events.is_empty() {
-                    let later = events.split_off(events.len().min(EVENTS_AT_ONCE));
-                    emitted.extend(self.event_emit_all_in_tx(tx, std::mem::replace(&mut events, later), terms).await?);
-                }
-                Ok((fates.into_values().collect(), emitted))
-            })
-            .await
+        connection.transaction(async |tx| self.link_create_all_in_tx(tx, links, terms).await).await
+    }
+
+    pub(crate) async fn link_create_all_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        links: &[NewLink],
+        terms: &LeaseTerms,
+    ) -> Result<(Vec<LinkFate>, Vec<Emitted>)> {
+        let ends = ends_in_tx(tx, links).await?;
+        let acyclic: BTreeSet<LinkKind> = links.iter().map(NewLink::kind).filter(|kind| kind.is_acyclic()).collect();
+        for kind in acyclic {
+            cycle_lock_in_tx(tx, kind).await?;
+        }
+        let (mut fates, mut events) = (BTreeMap::new(), Vec::new());
+        for (place, link) in ordered(links) {
+            let fate = link_put_in_tx(tx, link, &ends).await?;
+            events.extend(event_of(&fate, &ends));
+            fates.insert(place, fate);
+        }
+        let mut emitted = Vec::new();
+        while !events.is_empty() {
+            let later = events.split_off(events.len().min(EVENTS_AT_ONCE));
+            emitted.extend(self.event_emit_all_in_tx(tx, std::mem::replace(&mut events, later), terms).await?);
+        }
+        Ok((fates.into_values().collect(), emitted))
     }
 
     /// One link that holds; none where an end was deleted.

@@ -206,7 +206,7 @@ impl Create for NewReplay {
         _repository: &Repository,
         tx: &mut AsyncPgConnection,
         _terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Option<Emitted>)> {
+    ) -> Result<(Self::Record, Vec<Emitted>)> {
         let id = ReplayId::generate();
         sql_query(START)
             .bind::<SqlUuid, _>(id.0)
@@ -219,7 +219,7 @@ impl Create for NewReplay {
             .execute(tx)
             .await?;
         let row: ReplayRow = replays::table.find(id.0).select(ReplayRow::as_select()).first(tx).await?;
-        Ok((row.read()?, None))
+        Ok((row.read()?, Vec::new()))
     }
 }
 

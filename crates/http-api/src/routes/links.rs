@@ -8,16 +8,17 @@ pub(crate) mod list;
 pub(crate) mod update;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{ETAG, LOCATION};
+use actix_web::http::StatusCode;
+use actix_web::http::header::ETAG;
 use chrono::{DateTime, Utc};
 use kos_model::link::NewLink;
-use kos_model::{KnowledgeId, LinkId, LinkOrigin, Violation, Violations};
-use kos_repository::{LinkFate, LinkRecord};
+use kos_model::{KnowledgeId, LinkId, LinkOrigin};
+use kos_repository::{Idempotency, LinkRecord, PutLink};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::clash::Clash;
+use crate::creation::answered;
 use crate::path::etag;
 use crate::problem::{ApiError, Result};
 use crate::state::State;
@@ -77,45 +78,18 @@ impl From<LinkRecord> for LinkView {
     }
 }
 
-/// Makes a link and sends word of it.
-pub(crate) async fn put(state: &State, link: NewLink) -> Result<LinkFate> {
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    state
-        .run(async move {
-            let (fate, emitted) = repository.link_create(link, intake.terms()).await?;
-            intake.take_all(emitted);
-            Ok(fate)
-        })
-        .await
-}
-
-/// What the one who made a link is told.
-pub(crate) fn answer(fate: LinkFate, link: &NewLink) -> Result<HttpResponse> {
-    match fate {
-        LinkFate::Created(record) => {
-            let location = format!("/links/{}", record.id);
-            let tag = etag(record.version);
-            let mut created = HttpResponse::Created();
-            Ok(created.insert_header((LOCATION, location)).insert_header((ETAG, tag)).json(LinkView::from(record)))
-        }
-        LinkFate::Updated(record) | LinkFate::Present(record) => Ok(shown(record)),
-        LinkFate::Dangling(missing) => Err(dangling(link, &missing).into()),
-        LinkFate::Cyclic(cycle) => Err(Clash::cycle(&cycle).into()),
-    }
+/// Makes a link, sends word of it, and answers the one who made it.
+pub(crate) async fn put(state: &State, link: NewLink, idempotency: Option<Idempotency>) -> Result<HttpResponse> {
+    let render = |fate: PutLink| {
+        let status = if fate.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        let (location, version) = (format!("/links/{}", fate.record.id), fate.record.version);
+        answered(status, location, Some(version), &LinkView::from(fate.record))
+    };
+    state.create(link, idempotency, render).await
 }
 
 fn shown(record: LinkRecord) -> HttpResponse {
     HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(LinkView::from(record))
-}
-
-/// The fields that name what does not exist.
-fn dangling(link: &NewLink, missing: &[KnowledgeId]) -> Violations {
-    let mut faults = Violations::new();
-    for id in missing {
-        let detail = format!("no knowledge has the id {id}: name one that exists");
-        faults.push(Violation::new(link.pointer_of(*id), "not_found", detail));
-    }
-    faults
 }
 
 fn no_such(id: LinkId) -> ApiError {

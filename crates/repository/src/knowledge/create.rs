@@ -184,21 +184,30 @@ impl Repository {
         actor: &str,
         terms: &LeaseTerms,
     ) -> Result<(Vec<Stored>, Vec<Emitted>)> {
-        let batch = self.store(new, actor, terms).await?;
-        Ok((batch.stored, batch.emitted))
-    }
-
-    async fn store(&self, new: &[NewKnowledge], actor: &str, terms: &LeaseTerms) -> Result<Batch> {
-        let marks: Vec<Mark> = new.iter().map(|new| Mark::of(&new.fields().content)).collect();
         let mut connection = self.connection().await?;
         for _ in 0..ATTEMPTS {
-            let stored = connection.transaction(async |tx| self.store_in_tx(tx, new, &marks, actor, terms).await).await;
-            match stored {
+            let stored =
+                connection.transaction(async |tx| self.knowledge_create_all_in_tx(tx, new, actor, terms).await);
+            match stored.await {
                 Err(error) if is_raced(&error) => {}
                 other => return other,
             }
         }
         Err(Error::Contended)
+    }
+
+    /// As [`Self::knowledge_create_all`], within the caller's transaction, which must begin anew when somebody
+    /// else was faster ([`is_raced`]).
+    pub(crate) async fn knowledge_create_all_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        new: &[NewKnowledge],
+        actor: &str,
+        terms: &LeaseTerms,
+    ) -> Result<(Vec<Stored>, Vec<Emitted>)> {
+        let marks: Vec<Mark> = new.iter().map(|new| Mark::of(&new.fields().content)).collect();
+        let batch = self.store_in_tx(tx, new, &marks, actor, terms).await?;
+        Ok((batch.stored, batch.emitted))
     }
 
     async fn store_in_tx(

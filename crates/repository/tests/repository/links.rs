@@ -122,7 +122,7 @@ async fn both_ends_may_come_and_go_at_the_same_time() {
     let repository = repository(&db).await;
     let (a, b) = (item(&repository).await, item(&repository).await);
     for kind in ["supports", "related_to", "depends_on", "supported_by"] {
-        repository.link_create(link(a, kind, b), &free()).await.unwrap();
+        repository.link_create_all(&[link(a, kind, b)], &free()).await.unwrap();
     }
     let (first, second) = (db.client().await, db.client().await);
     for (deleted, visible) in [("now()", 0), ("NULL", 4), ("now()", 0), ("NULL", 4)] {

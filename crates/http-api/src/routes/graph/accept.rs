@@ -6,9 +6,9 @@ use kos_model::link::LinkDraft;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::body::Body;
+use crate::creation::Creation;
 use crate::problem::Result;
-use crate::routes::links::{LinkView, answer, put};
+use crate::routes::links::{LinkView, put};
 use crate::state::State;
 
 /// A suggestion that somebody agrees with.
@@ -34,16 +34,16 @@ pub(crate) struct AcceptSuggestion {
 /// Makes a link of a suggestion; its `origin` says so.
 #[utoipa::path(
     post, path = "/graph/suggestions/accept", tag = "graph", request_body = AcceptSuggestion,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = LinkView),
         (status = 200, description = "There was one already", body = LinkView),
-        (status = 409, description = "It would close a circle, which `cycle` lists", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It would close a circle, which `cycle` lists (`cycle`). Or a request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<AcceptSuggestion>) -> Result<HttpResponse> {
-    let AcceptSuggestion { source_id, target_id, kind, weight, note } = body.0;
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<AcceptSuggestion>) -> Result<HttpResponse> {
+    let AcceptSuggestion { source_id, target_id, kind, weight, note } = request.body;
     let draft = LinkDraft { source_id, target_id, kind, weight, note, metadata: None, origin: LinkOrigin::Suggested };
-    let link = draft.check()?;
-    answer(put(&state, link.clone()).await?, &link)
+    put(&state, draft.check()?, request.idempotency).await
 }

@@ -1,15 +1,16 @@
 //! POST /knowledge/batch
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use kos_model::knowledge::NewKnowledge;
 use kos_model::{KnowledgeId, Violation, Violations, json};
-use kos_repository::{ACTOR_API, Stored};
+use kos_repository::Stored;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::CreateKnowledge;
-use crate::body::Body;
+use crate::creation::{Creation, judged};
 use crate::problem::{ApiError, FieldError, Result, field_errors};
 use crate::state::State;
 
@@ -71,38 +72,26 @@ struct ItemProblem {
 /// that are new are stored in one transaction with an event each (`knowledge_created`).
 #[utoipa::path(
     post, path = "/knowledge/batch", tag = "knowledge", request_body = CreateKnowledgeBatch,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 200, description = "Each item's fate", body = KnowledgeBatch),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(
     state: web::Data<State>,
-    body: Body<CreateKnowledgeBatch, MAX_BYTES>,
+    request: Creation<CreateKnowledgeBatch, MAX_BYTES>,
 ) -> Result<HttpResponse> {
-    let items = body.0.items;
+    let items = request.body.items;
     if !(1..=MAX_ITEMS).contains(&items.len()) {
         return Err(Violation::new("/items", "out_of_range", "must hold 1 to 1000 items: split it").into());
     }
     let checked: Vec<_> = items.iter().enumerate().map(|(index, item)| check(index, item)).collect();
     drop(items);
-    let (good, judged): (Vec<NewKnowledge>, Vec<Option<Violations>>) = split(checked);
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let stored = state
-        .run(async move {
-            let (stored, emitted) = repository.knowledge_create_all(&good, ACTOR_API, intake.terms()).await?;
-            intake.take_all(emitted);
-            Ok(stored)
-        })
-        .await?;
-    let mut stored = stored.into_iter();
-    let result = |(index, faults): (usize, Option<Violations>)| match faults {
-        Some(faults) => ItemResult::failed(index, &faults),
-        None => ItemResult::stored(index, stored.next()),
-    };
-    let results: Vec<ItemResult> = judged.into_iter().enumerate().map(result).collect();
-    let ids = results.iter().map(|result| result.id).collect();
-    Ok(HttpResponse::Ok().json(KnowledgeBatch { results, ids }))
+    let (good, faults) = split(checked);
+    let render = move |stored| judged(StatusCode::OK, &KnowledgeBatch::of(&faults, stored));
+    state.create(good, request.idempotency, render).await
 }
 
 /// An item that may be stored, or everything that is wrong with it, by its place in the body.
@@ -122,6 +111,19 @@ fn split(checked: Vec<std::result::Result<NewKnowledge, Violations>>) -> (Vec<Ne
     let mut good = Vec::with_capacity(checked.len());
     let judged = checked.into_iter().map(|item| item.map(|new| good.push(new)).err()).collect();
     (good, judged)
+}
+
+impl KnowledgeBatch {
+    fn of(faults: &[Option<Violations>], stored: Vec<Stored>) -> Self {
+        let mut stored = stored.into_iter();
+        let result = |(index, faults): (usize, &Option<Violations>)| match faults {
+            Some(faults) => ItemResult::failed(index, faults),
+            None => ItemResult::stored(index, stored.next()),
+        };
+        let results: Vec<ItemResult> = faults.iter().enumerate().map(result).collect();
+        let ids = results.iter().map(|result| result.id).collect();
+        Self { results, ids }
+    }
 }
 
 impl ItemResult {

@@ -1,5 +1,6 @@
 //! POST /links/batch
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use kos_model::link::{LinkDraft, NewLink};
 use kos_model::{KnowledgeId, LinkOrigin, Violation, Violations};
@@ -9,8 +10,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{LinkView, dangling};
-use crate::body::{Body, item, storable};
+use super::LinkView;
+use crate::body::{item, storable};
+use crate::creation::{Creation, judged};
 use crate::problem::{FieldError, Result, field_errors};
 use crate::state::State;
 
@@ -77,32 +79,22 @@ struct LinkResult {
 /// Makes several links in one transaction. Each is judged by itself: what is refused does not keep the others out.
 #[utoipa::path(
     post, path = "/links/batch", tag = "graph", request_body = CreateLinks,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
     responses(
         (status = 200, description = "Each link's fate", body = LinkResults),
+        (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateLinks>) -> Result<HttpResponse> {
-    let items = body.0.links;
+pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateLinks>) -> Result<HttpResponse> {
+    let items = request.body.links;
     if !(1..=MAX_LINKS).contains(&items.len()) {
         return Err(Violation::new("/links", "out_of_range", "must hold 1 to 1,000 links").into());
     }
     let checked: Vec<std::result::Result<NewLink, Violations>> = items.iter().map(|raw| check(raw)).collect();
     let links: Vec<NewLink> = checked.iter().filter_map(|link| link.as_ref().ok()).cloned().collect();
-    let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let fates = state
-        .run(async move {
-            let (fates, emitted) = repository.link_create_all(&links, intake.terms()).await?;
-            intake.take_all(emitted);
-            Ok(fates)
-        })
-        .await?;
-    let mut fates = fates.into_iter();
-    let result = |link: std::result::Result<NewLink, Violations>| match link {
-        Ok(link) => fates.next().map(|fate| judged(fate, &link)),
-        Err(faults) => Some(LinkResult::refused(&faults)),
-    };
-    Ok(HttpResponse::Ok().json(LinkResults { results: checked.into_iter().filter_map(result).collect() }))
+    let render = move |fates| judged(StatusCode::OK, &LinkResults::of(&checked, fates));
+    state.create(links, request.idempotency, render).await
 }
 
 fn check(raw: &RawValue) -> std::result::Result<NewLink, Violations> {
@@ -123,20 +115,31 @@ fn check(raw: &RawValue) -> std::result::Result<NewLink, Violations> {
     }
 }
 
-fn judged(fate: LinkFate, link: &NewLink) -> LinkResult {
-    match fate {
-        LinkFate::Created(record) => LinkResult::stored("created", record.into()),
-        LinkFate::Updated(record) => LinkResult::stored("updated", record.into()),
-        LinkFate::Present(record) => LinkResult::stored("unchanged", record.into()),
-        LinkFate::Dangling(missing) => LinkResult::refused(&dangling(link, &missing)),
-        LinkFate::Cyclic(cycle) => {
-            let detail = "would close a circle: links of this kind may not, remove one of `cycle`";
-            LinkResult { cycle, ..LinkResult::refused(&Violation::new("/kind", "cycle", detail).into()) }
-        }
+impl LinkResults {
+    fn of(checked: &[std::result::Result<NewLink, Violations>], fates: Vec<LinkFate>) -> Self {
+        let mut fates = fates.into_iter();
+        let result = |link: &std::result::Result<NewLink, Violations>| match link {
+            Ok(link) => fates.next().map(|fate| LinkResult::of(fate, link)),
+            Err(faults) => Some(LinkResult::refused(faults)),
+        };
+        Self { results: checked.iter().filter_map(result).collect() }
     }
 }
 
 impl LinkResult {
+    fn of(fate: LinkFate, link: &NewLink) -> Self {
+        match fate {
+            LinkFate::Created(record) => Self::stored("created", record.into()),
+            LinkFate::Updated(record) => Self::stored("updated", record.into()),
+            LinkFate::Present(record) => Self::stored("unchanged", record.into()),
+            LinkFate::Dangling(missing) => Self::refused(&link.dangling(&missing)),
+            LinkFate::Cyclic(cycle) => {
+                let detail = "would close a circle: links of this kind may not, remove one of `cycle`";
+                Self { cycle, ..Self::refused(&Violation::new("/kind", "cycle", detail).into()) }
+            }
+        }
+    }
+
     fn stored(status: &'static str, link: LinkView) -> Self {
         Self { status, link: Some(link), errors: Vec::new(), cycle: Vec::new() }
     }

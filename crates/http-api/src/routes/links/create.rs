@@ -3,15 +3,15 @@
 use actix_web::{HttpResponse, web};
 use kos_model::link::LinkDraft;
 use kos_model::{KnowledgeId, LinkOrigin};
-use kos_repository::LinkFate;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{LinkView, answer, no_such_item, put};
-use crate::body::{Body, storable};
+use super::{LinkView, no_such_item, put};
+use crate::body::storable;
+use crate::creation::Creation;
 use crate::path::Id;
-use crate::problem::Result;
+use crate::problem::{ApiError, Result};
 use crate::state::State;
 
 /// A new link, from the item in the path.
@@ -40,21 +40,24 @@ pub(crate) struct CreateLink {
 /// what is said anew (`link_updated`). `depends_on` and `part_of` may not run in a circle.
 #[utoipa::path(
     post, path = "/knowledge/{id}/links", tag = "graph", request_body = CreateLink,
-    params(("id" = String, Path, format = Uuid)),
+    params(
+        ("id" = String, Path, format = Uuid),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice"),
+    ),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = LinkView),
         (status = 200, description = "There was one already", body = LinkView),
         (status = 404, description = "There is no such item", body = crate::problem::Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It would close a circle, which `cycle` lists", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It would close a circle, which `cycle` lists (`cycle`). Or a request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(
     state: web::Data<State>,
     id: Id<KnowledgeId>,
-    body: Body<CreateLink>,
+    request: Creation<CreateLink>,
 ) -> Result<HttpResponse> {
-    let (id, body) = (id.0, body.0);
+    let (id, body) = (id.0, request.body);
     if let Some(metadata) = &body.metadata {
         storable("/metadata", metadata)?;
     }
@@ -68,11 +71,10 @@ pub(crate) async fn handler(
         origin: LinkOrigin::Manual,
     }
     .check()?;
-    let fate = put(&state, link.clone()).await?;
-    if let LinkFate::Dangling(missing) = &fate
-        && missing.contains(&id)
-    {
-        return Err(no_such_item(id));
-    }
-    answer(fate, &link)
+    let here = link.pointer_of(id);
+    put(&state, link, request.idempotency).await.map_err(|error| match error {
+        // The item in the path is no field of the body.
+        ApiError::Invalid(faults) if faults.as_slice().iter().any(|fault| fault.pointer == here) => no_such_item(id),
+        other => other,
+    })
 }
