@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use kos_repository::embedded::{Config, Embedded};
-use kos_test_support::TestDb;
 use kos_test_support::database::config;
+use kos_test_support::{Receiver, TestDb};
 use nix::sys::signal::{Signal, kill};
+use serde_json::json;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
@@ -71,9 +72,16 @@ async fn connections_cut_five_times_a_second_for_a_minute() {
     let server = world.serve();
     let mut listeners = Listeners::register(&world).await;
     let mut load = Load::start(&[world.client()], &Arc::new(AtomicU64::new(0)));
-    let cutter = db.client().await;
+    let (cutter, client) = (db.client().await, world.client());
+    let mut bystanders = Receiver::start().await;
     let cutting = async {
-        for _ in 0..300 {
+        for number in 0..300 {
+            // Webhooks come and change meanwhile, and what is cut short must be as if it had never been.
+            if number % 5 == 0 {
+                let webhook = json!({"webhook_type": "custom", "url": bystanders.url("/"), "events": ["bystander"]});
+                let (status, answer) = client.post("/webhooks", &webhook).await;
+                assert!(matches!(status, 201 | 503), "{answer}");
+            }
             let one = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                        WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1";
             cutter.execute(one, &[]).await.unwrap();
@@ -84,9 +92,20 @@ async fn connections_cut_five_times_a_second_for_a_minute() {
     let (rest, slowest) = load.stop().await;
     accepted.extend(rest);
     listeners.account(&world, &accepted).await;
+    let listed = client.get("/webhooks?limit=200").await.1["data"].as_array().unwrap().clone();
+    let registered = listed.iter().filter(|webhook| webhook["events"] == json!(["bystander"])).count();
+    let (status, told) = client.post("/events", &json!({"event_type": "bystander"})).await;
+    assert_eq!(
+        (status, &told["deliveries"]),
+        (202, &json!(registered + 1)),
+        "those, and the one that hears all: {told}"
+    );
+    for _ in 0..registered {
+        bystanders.next().await;
+    }
     assert!(server.terminate().0.success());
     println!(
-        "300 cut connections: {} events accepted, {} messages, {} repeated, slowest answer {slowest:?}",
+        "300 cut connections, {registered} webhooks registered meanwhile: {} events accepted, {} messages, {} repeated, slowest answer {slowest:?}",
         accepted.len(),
         listeners.messages(),
         listeners.repeats()

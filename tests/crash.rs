@@ -1,5 +1,6 @@
 //! Servers that die or are stopped under load: every accepted event is accounted for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -45,10 +46,30 @@ pub(crate) async fn kill_again_and_again(kills: usize) {
     let server = world.serve();
     let mut listeners = listeners.unwrap();
     listeners.account(&world, &accepted).await;
+    assert_nothing_recorded_comes_again(&world).await;
     assert!(server.terminate().0.success());
     let (repeats, messages) = (listeners.repeats(), listeners.messages());
     println!("{kills} kills: {} events accepted, {messages} messages, {repeats} of them repeated", accepted.len());
     assert!(repeats <= kills * IN_FLIGHT, "{repeats} of {messages} were repeated");
+}
+
+/// What the log says was delivered is delivered: only messages whose outcome died with the server are repeated.
+async fn assert_nothing_recorded_comes_again(world: &World) {
+    let client = world.client();
+    let mut delivered = HashSet::new();
+    for webhook in client.get("/webhooks").await.1["data"].as_array().unwrap() {
+        let logs = format!("/webhooks/{}/logs?limit=200", webhook["id"].as_str().unwrap());
+        let mut page = client.get(&logs).await.1;
+        loop {
+            for log in page["data"].as_array().unwrap().iter().filter(|log| log["success"] == true) {
+                let delivery = log["delivery_id"].as_str().unwrap().to_owned();
+                assert!(delivered.insert(delivery), "it was delivered, and sent again: {log}");
+            }
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            page = client.get(&format!("{logs}&cursor={cursor}")).await.1;
+        }
+    }
+    assert!(!delivered.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
