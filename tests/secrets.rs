@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::world::{Client, World};
 
+/// A key pair from RFC 8032, 7.1: a seed and its public key.
+const KEY_PAIR: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg==";
+
 /// One secret of each kind, in the form that it must have.
 struct Canaries {
     slack: String,
@@ -15,6 +18,9 @@ struct Canaries {
     telegram: String,
     server_bot: String,
     signing: String,
+    rotated: String,
+    rotated_pair: String,
+    database: String,
     header: &'static str,
     query: &'static str,
     api_key: &'static str,
@@ -22,13 +28,17 @@ struct Canaries {
 }
 
 impl Canaries {
-    fn new() -> Self {
+    fn new(db: &TestDb) -> Self {
+        let (user, _) = db.url().split_once('@').unwrap();
         Self {
             slack: "CanarySlackSecret0000000".to_owned(),
             discord: format!("canary-discord-{}", "d".repeat(53)),
             telegram: format!("CanaryTelegram{}", "t".repeat(21)),
             server_bot: format!("CanaryServerBot{}", "b".repeat(20)),
             signing: STANDARD.encode(b"canary of the signing secret"),
+            rotated: STANDARD.encode(b"canary of the rotated secret"),
+            rotated_pair: KEY_PAIR.to_owned(),
+            database: user.rsplit_once(':').unwrap().1.to_owned(),
             header: "canary-of-a-header",
             query: "canary-of-a-query",
             api_key: "canary-of-the-api-key",
@@ -43,6 +53,10 @@ impl Canaries {
             &self.telegram,
             &self.server_bot,
             &self.signing,
+            &self.rotated,
+            // The seed; the public key that follows it is no secret.
+            &self.rotated_pair[..42],
+            &self.database,
             self.header,
             self.query,
             self.api_key,
@@ -135,9 +149,9 @@ impl Parrots {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_found_in_a_log_an_answer_an_error_or_the_database() {
-    let canaries = Canaries::new();
-    let all = canaries.all();
     let db = TestDb::new().await;
+    let canaries = Canaries::new(&db);
+    let all = canaries.all();
     let parrots = Parrots::start(&canaries).await;
     let world = parrots.world(&canaries, &db);
     let server = world.serve();
@@ -146,6 +160,7 @@ async fn no_secret_is_found_in_a_log_an_answer_an_error_or_the_database() {
     for webhook in parrots.webhooks(&canaries) {
         ids.push(register(&client, &webhook, &all).await);
     }
+    rotate(&client, ids.last().unwrap(), &canaries, &all).await;
     assert_eq!(client.post("/events", &json!({"event_type": "x"})).await.0, 202);
     for id in &ids {
         assert_webhook_is_clean(&client, id, &all).await;
@@ -167,6 +182,41 @@ async fn no_secret_is_found_in_a_log_an_answer_an_error_or_the_database() {
     assert!(status.success());
     assert!(log.contains("TRACE"), "the log tells everything");
     assert_clean("the log", &log, &all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_s_password_is_told_to_the_proxy_alone() {
+    let password = "canary-of-the-proxy";
+    let canaries = clothes(password);
+    let db = TestDb::new().await;
+    let mut proxy = Receiver::start().await;
+    proxy.answer(Answer::new(407, "who are you?"));
+    let through = proxy.url("").replace("://", &format!("://user:{password}@"));
+    let world = World::new().with("DATABASE_URL", db.url()).with("EGRESS_PROXY", &through).with("LOG", "trace");
+    let server = world.serve();
+    let client = world.client();
+    let id = world.register("http://receiver.invalid/hook").await;
+    assert_eq!(client.post("/events", &json!({"event_type": "x"})).await.0, 202);
+    let said = format!("user:{password}");
+    assert_eq!(proxy.next().await.header("proxy-authorization"), format!("Basic {}", STANDARD.encode(said)));
+    assert_webhook_is_clean(&client, &id, &canaries).await;
+    assert_clean("the database", &dump(&db).await, &canaries);
+    let (status, log) = server.terminate();
+    assert!(status.success());
+    assert_clean("the log", &log, &canaries);
+}
+
+/// Other keys for a custom webhook, of the caller's own.
+async fn rotate(client: &Client, id: &str, canaries: &Canaries, all: &[String]) {
+    let given = [("v1", format!("whsec_{}", canaries.rotated)), ("v1a", format!("whsk_{}", canaries.rotated_pair))];
+    for (version, key) in given {
+        let body = json!({"version": version, "key": key});
+        let (status, mut rotated) = client.post(&format!("/webhooks/{id}/secret/rotate"), &body).await;
+        assert_eq!(status, 200, "{rotated}");
+        // Shown this once.
+        rotated.as_object_mut().unwrap().remove("secret");
+        assert_clean("the answer to a rotation", &rotated.to_string(), all);
+    }
 }
 
 async fn register(client: &Client, webhook: &Value, canaries: &[String]) -> String {
