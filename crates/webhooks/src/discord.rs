@@ -15,6 +15,7 @@ use crate::channel::{Channel, Form, Headers, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::fit::fit;
+use crate::links::{Span, spans};
 use crate::message::Message;
 use crate::platforms::{Platforms, path_below, under};
 use crate::redact;
@@ -130,20 +131,42 @@ fn thread(url: &Url) -> Result<Option<String>, Violation> {
     Ok(thread)
 }
 
-/// Event text that Discord shows as it was written: everything that Markdown, a mention or a time
-/// could be made of gets a backslash.
+/// What Markdown, a mention, an emoji or a time could be made of.
+const MARKS: &str = r"\*_~`|><#-+[]():@";
+
+/// Event text that Discord shows as it was written. Between `<` and `>` an address is a link, ends where it
+/// should, and is shown without them; there is no label behind which another could hide.
+fn markdown(text: &str) -> String {
+    let show = |span: Span<'_>| match span {
+        Span::Text(text) => literal(text),
+        Span::Link(link) => format!("<{}>", link.text),
+    };
+    spans(text).into_iter().map(show).collect()
+}
+
+/// Text in which everything that could mean something gets a backslash.
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
     for c in text.chars() {
         let list_number = c == '.' && before.is_ascii_digit();
-        if list_number || r"\*_~`|><#-+[]():@".contains(c) {
+        if list_number || MARKS.contains(c) {
             out.push('\\');
         }
         out.push(c);
         before = c;
     }
     out
+}
+
+/// The most that a character takes in [`markdown`]. The colon pays for the `<` and `>` of its address.
+fn markdown_units(c: char) -> usize {
+    match c {
+        ':' => "<:>".len(),
+        '.' => r"\.".len(),
+        mark if MARKS.contains(mark) => r"\_".len(),
+        other => other.len_utf16(),
+    }
 }
 
 impl Channel for DiscordTarget {
@@ -163,8 +186,8 @@ impl Channel for DiscordTarget {
     fn body(&self, message: &Message<'_>, _form: Form) -> Result<Vec<u8>, Unsendable> {
         to_bytes(&json!({
             "embeds": [{
-                "title": fit(&message.title(), MAX_TITLE, str::to_owned),
-                "description": fit(&message.text(), MAX_DESCRIPTION, literal),
+                "title": fit(&[message.title()], MAX_TITLE, char::len_utf16),
+                "description": markdown(&fit(&message.parts(), MAX_DESCRIPTION, markdown_units)),
                 "color": COLOUR,
                 "timestamp": message.event.created_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             }],
