@@ -227,7 +227,7 @@ impl Channel for DiscordTarget {
         let place = place.map(|(path, why)| format!(" ({path}: {why})")).unwrap_or_default();
         let text = format!("Discord answered {}{named}: {meaning}{place}", answer.status_text());
         let verdict = Verdict::failed(outcome, text);
-        if is_for_all(json.as_ref(), code) { verdict.of_account() } else { verdict }
+        if is_for_all(answer, json.as_ref(), code) { verdict.of_account() } else { verdict }
     }
 
     fn account(&self, _platforms: &Platforms) -> Option<String> {
@@ -236,16 +236,21 @@ impl Channel for DiscordTarget {
 }
 
 /// Whether what Discord, or Cloudflare before it, wants of us concerns all webhooks from this address.
-fn is_for_all(json: Option<&Value>, code: Option<u64>) -> bool {
+fn is_for_all(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> bool {
     let global = json.and_then(|json| json.get("global")).and_then(Value::as_bool).unwrap_or(false);
-    global || code == Some(40_333) || json.is_none()
+    global || code == Some(40_333) || is_cloudflares(answer, json)
+}
+
+/// Discord itself answers in JSON; the beginning of an answer that broke off may well be that.
+fn is_cloudflares(answer: &Answer, json: Option<&Value>) -> bool {
+    json.is_none() && (!answer.cut || answer.body.starts_with(b"<"))
 }
 
 fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, &'static str) {
     let retry = |after| Outcome::Retry { after };
     let asked = json.and_then(|json| json.get("retry_after")).and_then(answer::seconds).or(answer.retry_after);
     match (answer.status, code) {
-        (429 | 403, _) if json.is_none() => {
+        (429 | 403, _) if is_cloudflares(answer, json) => {
             (retry(Some(asked.unwrap_or(CLOUDFLARE_PAUSE))), "Cloudflare turned us away; all webhooks wait")
         }
         (403, Some(40_333)) => (retry(Some(asked.unwrap_or(CLOUDFLARE_PAUSE))), "Cloudflare turned us away"),
@@ -264,6 +269,7 @@ fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, 
         (413, _) | (_, Some(40_005)) => (Outcome::Rejected, "the message is too large"),
         (401, _) => (Outcome::Unauthorized, "the webhook's token is wrong or was reset"),
         _ if answer.is_passing() => (retry(asked), "a passing fault"),
+        _ if answer.cut => (retry(asked), "the answer broke off before it said why"),
         _ => (Outcome::Rejected, "an answer that is not documented"),
     }
 }

@@ -183,6 +183,7 @@ impl Channel for SlackTarget {
             "rate_limited" => (retry, "too many messages"),
             "rollup_error" => (retry, "Slack has a fault of its own"),
             _ if answer.is_passing() => (retry, "a passing fault"),
+            _ if answer.cut => (retry, "the answer broke off before it said why"),
             _ => (Outcome::Rejected, "an answer that is not documented"),
         };
         let named = if word.len() <= 64

@@ -216,10 +216,10 @@ impl Channel for TelegramTarget {
 
     fn classify(&self, answer: &Answer) -> Verdict {
         let reply = Reply::read(answer);
-        if answer.is_success() && reply.ok {
+        if reply.is_accepted(answer) {
             return Verdict::delivered();
         }
-        let (outcome, meaning) = reply.judge(answer);
+        let (outcome, meaning) = reply.judge(answer, &self.chat);
         let quoted = if reply.description.is_empty() { String::new() } else { format!(" \"{}\"", reply.description) };
         let status = if answer.is_success() { reply.status.to_string() } else { answer.status_text() };
         // Whether the chat's limit or the bot's was reached is not said: the whole bot waits.

@@ -176,6 +176,27 @@ fn a_faulty_field_is_named_by_its_path() {
 }
 
 #[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Unauthorized};
+    let judged = |status, body: &str| {
+        let answer = Answer { cut: true, ..crate::sample::answer(status, body) };
+        target().classify(&Answer { retry_after: Some(Duration::from_secs(7)), ..answer })
+    };
+    for (status, body, expected) in [
+        (200, r#"{"id""#, Delivered),
+        (401, r#"{"mess"#, Unauthorized),
+        (403, r#"{"mess"#, retry(7.0)),
+        (404, r#"{"message":"Unknown Webhook","co"#, retry(7.0)),
+        (429, r#"{"mess"#, retry(7.0)),
+        (502, "", retry(7.0)),
+    ] {
+        assert_eq!(judged(status, body).outcome, expected, "{status} {body}");
+    }
+    let scope = |body| judged(429, body).pause.unwrap().scope;
+    assert_eq!((scope("{"), scope("<html>")), (kos_model::Scope::Webhook, kos_model::Scope::Account));
+}
+
+#[test]
 fn addresses_are_links_to_what_they_show() {
     let raw = "см. https://a.example/__x__*y*?a=1&b=2 и [x](https://ru.example/Кот), https://a@evil.example";
     let expected =

@@ -127,6 +127,22 @@ fn a_text_at_the_limit_of_the_worst_characters_is_shown_whole() {
 }
 
 #[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Gone};
+    for (status, body, expected) in [
+        (200, "o", Delivered),
+        (404, "no_se", RETRY),
+        (404, "no_service", Gone),
+        (429, "rate", RETRY),
+        (400, "invalid_", RETRY),
+        (500, "", RETRY),
+    ] {
+        let answer = Answer { cut: true, ..crate::sample::answer(status, body) };
+        assert_eq!(target().classify(&answer).outcome, expected, "{status} {body}");
+    }
+}
+
+#[test]
 fn urls_that_slack_gives_out_are_taken() {
     for url in [
         URL,

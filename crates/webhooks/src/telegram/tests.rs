@@ -275,6 +275,38 @@ fn a_long_text_leaves_room_for_the_short_fields() {
     }
 }
 
+#[test]
+fn a_move_to_nowhere_else_is_tried_again_later() {
+    for there in [-100_123_i64, 0] {
+        let parameters = json!({"migrate_to_chat_id": there});
+        let moved = json!({"ok": false, "error_code": 400, "description": "x", "parameters": parameters});
+        check_classes(&target(), &[(400, &moved.to_string(), RETRY)]);
+    }
+}
+
+#[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Rejected, Unauthorized};
+    let waiting = |answer: Answer| Answer { retry_after: Some(std::time::Duration::from_secs(7)), ..answer };
+    for (status, body, expected) in [
+        (200, "", Delivered),
+        (200, r#"{"ok":true,"resu"#, Delivered),
+        (200, r#"{"ok":false,"err"#, retry(7.0)),
+        (200, "<html>captive", retry(7.0)),
+        (202, "", retry(7.0)),
+        (400, r#"{"ok":false,"#, retry(7.0)),
+        (401, "", Unauthorized),
+        (404, r#"{"ok":false,"#, retry(7.0)),
+        (429, r#"{"ok":false,"#, retry(7.0)),
+        (502, "<ht", retry(7.0)),
+        (400, &said(400, "Bad Request: message is too long"), Rejected),
+    ] {
+        let answer = waiting(Answer { cut: true, ..crate::sample::answer(status, body) });
+        assert_eq!(target().classify(&answer).outcome, expected, "{status} {body}");
+    }
+    assert_eq!(target().classify(&crate::sample::answer(200, "")).outcome, RETRY, "whole, it must say that it is ok");
+}
+
 proptest! {
     #[test]
     fn whatever_the_text_telegram_takes_it_and_nobody_is_called(raw in hostile_text()) {
