@@ -22,6 +22,8 @@ pub(crate) struct Answer {
     /// From `X-RateLimit-Remaining` and `X-RateLimit-Reset-After`: this was the last message for now.
     pub(crate) exhausted_for: Option<Duration>,
     pub(crate) body: Vec<u8>,
+    /// The body broke off, or is longer than what is read of it.
+    pub(crate) cut: bool,
 }
 
 impl Answer {
@@ -34,6 +36,7 @@ impl Answer {
             #[cfg(feature = "discord")]
             exhausted_for: exhausted_for(text("x-ratelimit-remaining"), text("x-ratelimit-reset-after")),
             body: Vec::new(),
+            cut: false,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::channel::{Channel, Form, Headers, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::fit::fit;
+use crate::links::{Span, spans};
 use crate::message::Message;
 use crate::platforms::{Platforms, path_below, under};
 use crate::redact;
@@ -130,20 +131,42 @@ fn thread(url: &Url) -> Result<Option<String>, Violation> {
     Ok(thread)
 }
 
-/// Event text that Discord shows as it was written: everything that Markdown, a mention or a time
-/// could be made of gets a backslash.
+/// What Markdown, a mention, an emoji or a time could be made of.
+const MARKS: &str = r"\*_~`|><#-+[]():@";
+
+/// Event text that Discord shows as it was written. Between `<` and `>` an address is a link, ends where it
+/// should, and is shown without them; there is no label behind which another could hide.
+fn markdown(text: &str) -> String {
+    let show = |span: Span<'_>| match span {
+        Span::Text(text) => literal(text),
+        Span::Link(link) => format!("<{}>", link.text),
+    };
+    spans(text).into_iter().map(show).collect()
+}
+
+/// Text in which everything that could mean something gets a backslash.
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
     for c in text.chars() {
         let list_number = c == '.' && before.is_ascii_digit();
-        if list_number || r"\*_~`|><#-+[]():@".contains(c) {
+        if list_number || MARKS.contains(c) {
             out.push('\\');
         }
         out.push(c);
         before = c;
     }
     out
+}
+
+/// The most that a character takes in [`markdown`]. The colon pays for the `<` and `>` of its address.
+fn markdown_units(c: char) -> usize {
+    match c {
+        ':' => "<:>".len(),
+        '.' => r"\.".len(),
+        mark if MARKS.contains(mark) => r"\_".len(),
+        other => other.len_utf16(),
+    }
 }
 
 impl Channel for DiscordTarget {
@@ -163,8 +186,8 @@ impl Channel for DiscordTarget {
     fn body(&self, message: &Message<'_>, _form: Form) -> Result<Vec<u8>, Unsendable> {
         to_bytes(&json!({
             "embeds": [{
-                "title": fit(&message.title(), MAX_TITLE, str::to_owned),
-                "description": fit(&message.text(), MAX_DESCRIPTION, literal),
+                "title": fit(&[message.title()], MAX_TITLE, char::len_utf16),
+                "description": markdown(&fit(&message.parts(), MAX_DESCRIPTION, markdown_units)),
                 "color": COLOUR,
                 "timestamp": message.event.created_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             }],
@@ -204,7 +227,7 @@ impl Channel for DiscordTarget {
         let place = place.map(|(path, why)| format!(" ({path}: {why})")).unwrap_or_default();
         let text = format!("Discord answered {}{named}: {meaning}{place}", answer.status_text());
         let verdict = Verdict::failed(outcome, text);
-        if is_for_all(json.as_ref(), code) { verdict.of_account() } else { verdict }
+        if is_for_all(answer, json.as_ref(), code) { verdict.of_account() } else { verdict }
     }
 
     fn account(&self, _platforms: &Platforms) -> Option<String> {
@@ -213,16 +236,21 @@ impl Channel for DiscordTarget {
 }
 
 /// Whether what Discord, or Cloudflare before it, wants of us concerns all webhooks from this address.
-fn is_for_all(json: Option<&Value>, code: Option<u64>) -> bool {
+fn is_for_all(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> bool {
     let global = json.and_then(|json| json.get("global")).and_then(Value::as_bool).unwrap_or(false);
-    global || code == Some(40_333) || json.is_none()
+    global || code == Some(40_333) || is_cloudflares(answer, json)
+}
+
+/// Discord itself answers in JSON; the beginning of an answer that broke off may well be that.
+fn is_cloudflares(answer: &Answer, json: Option<&Value>) -> bool {
+    json.is_none() && (!answer.cut || answer.body.starts_with(b"<"))
 }
 
 fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, &'static str) {
     let retry = |after| Outcome::Retry { after };
     let asked = json.and_then(|json| json.get("retry_after")).and_then(answer::seconds).or(answer.retry_after);
     match (answer.status, code) {
-        (429 | 403, _) if json.is_none() => {
+        (429 | 403, _) if is_cloudflares(answer, json) => {
             (retry(Some(asked.unwrap_or(CLOUDFLARE_PAUSE))), "Cloudflare turned us away; all webhooks wait")
         }
         (403, Some(40_333)) => (retry(Some(asked.unwrap_or(CLOUDFLARE_PAUSE))), "Cloudflare turned us away"),
@@ -241,6 +269,7 @@ fn judge(answer: &Answer, json: Option<&Value>, code: Option<u64>) -> (Outcome, 
         (413, _) | (_, Some(40_005)) => (Outcome::Rejected, "the message is too large"),
         (401, _) => (Outcome::Unauthorized, "the webhook's token is wrong or was reset"),
         _ if answer.is_passing() => (retry(asked), "a passing fault"),
+        _ if answer.cut => (retry(asked), "the answer broke off before it said why"),
         _ => (Outcome::Rejected, "an answer that is not documented"),
     }
 }

@@ -4,6 +4,8 @@ use kos_model::Locale;
 
 /// Field, English, Russian; in the order in which a message lists them.
 const LABELS: &[(&str, &str, &str)] = &[
+    ("message", "Message", "Сообщение"),
+    ("content", "Content", "Содержание"),
     ("title", "Title", "Название"),
     ("name", "Name", "Имя"),
     ("description", "Description", "Описание"),

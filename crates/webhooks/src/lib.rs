@@ -16,6 +16,8 @@ mod error;
 #[cfg(any(feature = "slack", feature = "discord", feature = "telegram"))]
 mod fit;
 mod labels;
+#[cfg(any(feature = "slack", feature = "discord", feature = "telegram"))]
+mod links;
 mod manager;
 mod message;
 mod platforms;

@@ -45,48 +45,60 @@ impl Message<'_> {
     }
 
     /// What a person reads of the payload: `message`, then `content`, then the other plain fields, one
-    /// a line. A text in `messages`, under the reader's language (`ru`, `en`), takes the place of `message`.
-    /// Objects and lists are left out. Never blank; free of control characters; as long as
-    /// the payload makes it.
+    /// a line. A text in `messages`, under the reader's language (`ru`, `en`), takes the place of `message`,
+    /// unless it is blank. Objects and lists are left out, but for those that stand where `message` and
+    /// `content` should: they are told as JSON. Never blank; free of control characters; as long as the
+    /// payload makes it.
     #[must_use]
     pub fn text(&self) -> String {
+        self.parts().join("\n")
+    }
+
+    /// [`Self::text`], part by part: what a platform cuts, it cuts in these.
+    pub(crate) fn parts(&self) -> Vec<String> {
         let raw = match self.event.payload.value() {
-            Value::Object(fields) => fields_text(&fields, self.locale),
-            Value::String(text) => text,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => String::new(),
+            Value::Object(fields) => fields_told(&fields, self.locale),
+            Value::String(text) => vec![text],
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Vec::new(),
         };
-        let text = clean(&raw);
-        if text.chars().any(is_visible) { text } else { labels::nothing_more(self.locale).to_owned() }
+        let parts: Vec<String> = raw.iter().map(|part| clean(part)).filter(|part| is_readable(part)).collect();
+        if parts.is_empty() { vec![labels::nothing_more(self.locale).to_owned()] } else { parts }
     }
 }
 
-fn fields_text(fields: &Map<String, Value>, locale: Locale) -> String {
-    const LEADING: [&str; 2] = ["message", "content"];
-    let translated = fields.get("messages").and_then(|messages| messages.get(locale.as_str())).and_then(Value::as_str);
-    let message = translated.or_else(|| fields.get("message").and_then(Value::as_str));
-    let content = fields.get("content").and_then(Value::as_str);
-    let leading = message.into_iter().chain(content).map(str::to_owned);
+/// The fields that hold the text itself, and stand before all others without a label.
+const LEADING: [&str; 2] = ["message", "content"];
+
+fn fields_told(fields: &Map<String, Value>, locale: Locale) -> Vec<String> {
+    let readable =
+        |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| is_readable(text)).map(str::to_owned);
+    let translated = fields.get("messages").and_then(|messages| messages.get(locale.as_str()));
+    let message = readable(translated).or_else(|| readable(fields.get("message")));
+    let content = readable(fields.get("content"));
     let mut others: Vec<(usize, &str, String)> = fields
         .iter()
-        .filter(|(key, value)| !(LEADING.contains(&key.as_str()) && value.is_string()))
-        .filter_map(|(key, value)| Some((labels::rank(key), key.as_str(), scalar(value, locale)?)))
+        .filter_map(|(key, value)| Some((labels::rank(key), key.as_str(), told(key, value, locale)?)))
         .collect();
     others.sort();
     let others = others.into_iter().map(|(_, key, value)| format!("{}: {value}", labels::label(key, locale)));
-    let lines: Vec<String> = leading.chain(others).filter(|line| line.chars().any(is_visible)).collect();
-    lines.join("\n")
+    message.into_iter().chain(content).chain(others).collect()
 }
 
-/// A plain value in one line; nothing for null, blank text, objects and lists.
-fn scalar(value: &Value, locale: Locale) -> Option<String> {
+/// What stands behind a field's label.
+fn told(key: &str, value: &Value, locale: Locale) -> Option<String> {
     match value {
+        Value::String(_) if LEADING.contains(&key) => None,
+        Value::Array(list) if list.is_empty() => None,
+        Value::Object(fields) if fields.is_empty() => None,
+        // A text was meant to stand here: what was written instead is all there is to tell.
+        Value::Array(_) | Value::Object(_) if LEADING.contains(&key) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
         Value::Bool(yes) => Some(labels::yes_no(*yes, locale).to_owned()),
         Value::Number(number) => Some(number.to_string()),
         Value::String(text) => {
             let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            (!line.is_empty()).then_some(line)
+            is_readable(&line).then_some(line)
         }
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -102,11 +114,16 @@ const fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-fn is_visible(c: char) -> bool {
-    let invisible = matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FEFF}')
+/// Whether there is anything to see in it.
+fn is_readable(text: &str) -> bool {
+    text.chars().any(|c| !(c.is_whitespace() || c.is_control() || is_invisible(c)))
+}
+
+/// Marks that a reader does not see.
+pub(crate) const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FEFF}')
         || matches!(c, '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
-        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}');
-    !(c.is_whitespace() || c.is_control() || invisible)
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 #[cfg(test)]
@@ -161,6 +178,34 @@ mod tests {
         let payload = json!({"message": "Тихий день", "messages": {"en": "A quiet day", "ru": 1}});
         assert_eq!(told("daily_report", payload.clone(), Locale::En).lines().last(), Some("A quiet day"));
         assert_eq!(told("daily_report", payload, Locale::Ru).lines().last(), Some("Тихий день"));
+    }
+
+    #[test]
+    fn a_blank_translation_leaves_the_message_to_be_read() {
+        for blank in ["", " \n", "\u{200B}"] {
+            let payload = json!({"message": "Тихий день", "messages": {"ru": blank}});
+            assert_eq!(told("daily_report", payload, Locale::Ru).lines().last(), Some("Тихий день"));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_no_text_is_told_like_any_other_field_and_hides_none() {
+        for (message, line) in [
+            (json!(["x", {"a": 1}]), Some(r#"Сообщение: ["x",{"a":1}]"#)),
+            (json!({"text": "x"}), Some(r#"Сообщение: {"text":"x"}"#)),
+            (json!(5), Some("Сообщение: 5")),
+            (json!(true), Some("Сообщение: да")),
+            (json!(null), None),
+            (json!([]), None),
+            (json!({}), None),
+        ] {
+            let payload = json!({"message": message, "content": "слова", "domain": "python"});
+            let expected = [Some("слова"), line, Some("Домен: python")].into_iter().flatten();
+            let text = told("test", payload.clone(), Locale::Ru);
+            assert!(text.lines().skip(1).eq(expected), "{payload}: {text}");
+        }
+        let alone = told("test", json!({"message": ["x"], "content": {"a": [1]}}), Locale::En);
+        assert_eq!(alone, "🔔 Test message\nMessage: [\"x\"]\nContent: {\"a\":[1]}");
     }
 
     #[test]

@@ -100,9 +100,8 @@ impl Deadline {
         tokio::time::timeout_at((self.started + self.limit).into(), future).await.ok()
     }
 
-    fn missed(self, what: &str) -> Verdict {
-        let error = format!("{what} within {}", in_words(self.limit));
-        Verdict::failed(Outcome::Retry { after: None }, error)
+    fn missed(self, what: &str) -> String {
+        format!("{what} within {}", in_words(self.limit))
     }
 }
 
@@ -213,19 +212,18 @@ impl Sender {
         let body = channel.body(message, form)?;
         let headers = channel.headers(message, &body)?;
         let response = match deadline.keep(self.0.guard.post(url, headers, body)).await {
-            None => return Ok(Exchange::without_answer(deadline.missed("no answer"))),
+            None => return Ok(Exchange::without_answer(passing(deadline.missed("no answer")))),
             Some(Err(no_answer)) => return Ok(Exchange::without_answer(self.unanswered(&no_answer))),
             Some(Ok(response)) => response,
         };
         let mut answer = Answer::head(response.status(), response.headers(), message.sent_at);
-        let verdict = match deadline.keep(read_start(response, &mut answer.body)).await {
-            Some(Ok(())) => return Ok(Exchange::answered(channel, &answer)),
-            // The status says that it was accepted; how the rest is lost does not take that back.
-            Some(Err(_)) | None if answer.is_success() => Verdict::delivered(),
-            Some(Err(error)) => broken(&error.without_url()),
-            None => deadline.missed("the answer did not end"),
+        let lost = match deadline.keep(read_start(response, &mut answer.body)).await {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(broken(&error.without_url())),
+            None => Some(deadline.missed("the answer did not end")),
         };
-        Ok(Exchange { verdict, status: Some(answer.status), response: Some(answer.text()), wants_plain: false })
+        answer.cut = lost.is_some() || answer.body.len() >= MAX_READ;
+        Ok(Exchange::answered(channel, &answer).having_lost(lost.as_deref()))
     }
 
     fn unanswered(&self, no_answer: &NoAnswer) -> Verdict {
@@ -239,14 +237,13 @@ impl Sender {
         if error.is_builder() {
             return Verdict::failed(Outcome::Fault, format!("the request cannot be built: {}", root(error)));
         }
-        let retry = Outcome::Retry { after: None };
         if error.is_connect() && error.is_timeout() {
-            return Verdict::failed(retry, format!("no connection within {}", in_words(self.0.limits.connect)));
+            return passing(format!("no connection within {}", in_words(self.0.limits.connect)));
         }
         if error.is_connect() {
-            return Verdict::failed(retry, format!("cannot connect: {}", root(error)));
+            return passing(format!("cannot connect: {}", root(error)));
         }
-        broken(error)
+        passing(broken(error))
     }
 }
 
@@ -259,6 +256,15 @@ impl Exchange {
     fn redacted(mut self, redactor: &Redactor) -> Self {
         self.response = self.response.map(|text| redactor.readable(&text, MAX_KEPT));
         self.verdict.error = self.verdict.error.map(|text| redactor.readable(&text, MAX_ERROR));
+        self
+    }
+
+    /// The status and the headers were there and count; what became of the rest is told beside them.
+    fn having_lost(mut self, lost: Option<&str>) -> Self {
+        if let (Some(error), Some(why)) = (&mut self.verdict.error, lost) {
+            error.push_str("; ");
+            error.push_str(why);
+        }
         self
     }
 
@@ -286,11 +292,15 @@ async fn read_start(mut response: Response, read: &mut Vec<u8>) -> Result<(), re
 
 /// It may be the operator's oversight, and then the message goes out once he has allowed it.
 fn refused(blocked: Blocked) -> Verdict {
-    Verdict::failed(Outcome::Retry { after: None }, blocked.to_string())
+    passing(blocked.to_string())
 }
 
-fn broken(error: &reqwest::Error) -> Verdict {
-    Verdict::failed(Outcome::Retry { after: None }, format!("the connection broke: {}", root(error)))
+fn passing(error: String) -> Verdict {
+    Verdict::failed(Outcome::Retry { after: None }, error)
+}
+
+fn broken(error: &reqwest::Error) -> String {
+    format!("the connection broke: {}", root(error))
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

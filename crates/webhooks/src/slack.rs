@@ -11,6 +11,7 @@ use crate::channel::{Channel, Form, Unsendable, Verdict, to_bytes};
 use crate::draft::{TargetDraft, url_field};
 use crate::error::InvalidTarget;
 use crate::fit::fit;
+use crate::links::{Span, spans};
 use crate::message::Message;
 use crate::platforms::{Platforms, path_below, under};
 use crate::redact;
@@ -18,8 +19,8 @@ use crate::redact;
 const HOST: &str = "hooks.slack.com";
 const GOV_HOST: &str = "hooks.slack-gov.com";
 
-/// A section's text, after escaping.
-const MAX_SECTION: usize = 3000;
+/// The text below the header; and the same again, after escaping, for where blocks are not shown.
+const MAX_TEXT: usize = 3000;
 /// A header's text.
 const MAX_HEADER: usize = 150;
 
@@ -81,38 +82,30 @@ fn is_hook(path: &str) -> bool {
     matches!(all, [Some("services"), Some(team), Some(hook), Some(secret), None] if id(team) && id(hook) && token(secret))
 }
 
-/// Event text that Slack shows as it was written: `&`, `<` and `>` are escaped, which also kills every
-/// mention. Marks of bold, italic, strike, code and quote have no escape in mrkdwn; where one could
-/// open, a look-alike stands in for it. An invisible character parts `:tada:`, or it would be a picture.
-fn literal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut before = '\n';
-    let mut line_start = true;
-    for (at, c) in text.char_indices() {
-        match c {
-            ':' if names_emoji(text.get(at + 1..).unwrap_or_default()) => out.push_str(":\u{200B}"),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' if line_start => out.push('›'),
-            '>' => out.push_str("&gt;"),
-            '`' => out.push('ˋ'),
-            '*' if !before.is_alphanumeric() => out.push('∗'),
-            '_' if !before.is_alphanumeric() => out.push('ˍ'),
-            '~' if !before.is_alphanumeric() => out.push('∼'),
-            other => out.push(other),
-        }
-        line_start = c == '\n' || (line_start && c.is_whitespace());
-        before = c;
-    }
-    out
+/// Event text in a block whose text is literal: no mark, mention or emoji's name means anything there.
+/// Only addresses are links, each under its own name.
+fn rich_text(text: &str) -> Value {
+    let element = |span: Span<'_>| match span {
+        Span::Text(text) => json!({"type": "text", "text": text}),
+        Span::Link(link) if link.address() == link.text => json!({"type": "link", "url": link.text}),
+        Span::Link(link) => json!({"type": "link", "url": link.address(), "text": link.text}),
+    };
+    let elements: Vec<Value> = spans(text).into_iter().map(element).collect();
+    json!({"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]})
 }
 
-/// Whether `rest`, which follows a colon, begins as `tada:` does.
-fn names_emoji(rest: &str) -> bool {
-    let Some((name, _)) = rest.split_once(':') else { return false };
-    let of_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'+' | b'\'');
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(name, "100" | "1234");
-    !name.is_empty() && name.bytes().all(of_name) && !is_number
+/// Text outside of blocks, where the other marks are switched off; this also kills every mention.
+/// Slack makes links of the addresses in it by itself.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+const fn escaped_units(c: char) -> usize {
+    match c {
+        '&' => "&amp;".len(),
+        '<' | '>' => "&lt;".len(),
+        other => other.len_utf16(),
+    }
 }
 
 impl Channel for SlackTarget {
@@ -129,21 +122,20 @@ impl Channel for SlackTarget {
     }
 
     fn body(&self, message: &Message<'_>, form: Form) -> Result<Vec<u8>, Unsendable> {
-        let title = fit(&message.title(), MAX_HEADER, str::to_owned);
-        let text = fit(&message.text(), MAX_SECTION, literal);
-        let summary = format!("{title}\n{text}");
-        let body = match form {
-            Form::Rich => json!({
-                "text": summary,
-                "blocks": [
-                    {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": true}},
-                    {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}},
-                ],
-                "unfurl_links": false,
-                "unfurl_media": false,
-            }),
-            Form::Plain => json!({"text": summary, "unfurl_links": false, "unfurl_media": false}),
-        };
+        let title = fit(&[message.title()], MAX_HEADER, char::len_utf16);
+        let parts = message.parts();
+        let summary = format!("{title}\n{}", fit(&parts, MAX_TEXT, escaped_units));
+        let mut body = json!({
+            "text": escaped(&summary),
+            "mrkdwn": false,
+            "unfurl_links": false,
+            "unfurl_media": false,
+        });
+        if let (Form::Rich, Some(fields)) = (form, body.as_object_mut()) {
+            let header = json!({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": true}});
+            let text = rich_text(&fit(&parts, MAX_TEXT, char::len_utf16));
+            fields.insert("blocks".to_owned(), json!([header, text]));
+        }
         to_bytes(&body)
     }
 
@@ -191,6 +183,7 @@ impl Channel for SlackTarget {
             "rate_limited" => (retry, "too many messages"),
             "rollup_error" => (retry, "Slack has a fault of its own"),
             _ if answer.is_passing() => (retry, "a passing fault"),
+            _ if answer.cut => (retry, "the answer broke off before it said why"),
             _ => (Outcome::Rejected, "an answer that is not documented"),
         };
         let named = if word.len() <= 64

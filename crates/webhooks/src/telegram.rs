@@ -16,6 +16,8 @@ use crate::platforms::{Platforms, under};
 use crate::target::Target;
 
 mod reply;
+mod text;
+
 use reply::Reply;
 
 const ORIGIN: &str = "https://api.telegram.org";
@@ -154,28 +156,6 @@ fn is_token(text: &str) -> bool {
     text.len() <= 80 && number && !secret.is_empty() && secret.bytes().all(letters)
 }
 
-/// Event text in which no `@name` calls anybody: an invisible character parts the `@` from the name.
-/// Addresses of mail are left alone, as Telegram sees no name in them; which letters and marks of other
-/// scripts it takes for a part of a word is not known, so an address that has one before its `@` is parted.
-fn uncalling(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut in_word = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        out.push(c);
-        let name_follows = chars.peek().is_some_and(|next| next.is_alphanumeric() || *next == '_');
-        if c == '@' && !in_word && name_follows {
-            out.push('\u{200B}');
-        }
-        in_word = c.is_ascii_alphanumeric() || c == '_';
-    }
-    out
-}
-
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 impl Channel for TelegramTarget {
     fn kind(&self) -> WebhookType {
         WebhookType::Telegram
@@ -199,12 +179,15 @@ impl Channel for TelegramTarget {
     fn body(&self, message: &Message<'_>, form: Form) -> Result<Vec<u8>, Unsendable> {
         let title = message.title();
         let left = MAX_TEXT.saturating_sub(units(&title) + units("\n\n"));
-        let text = fit(&message.text(), left, uncalling);
+        let parts = message.parts();
         let mut body = json!({"chat_id": self.chat.to_json(), "link_preview_options": {"is_disabled": true}});
         if let Some(fields) = body.as_object_mut() {
             let text = match form {
-                Form::Rich => format!("<b>{}</b>\n\n{}", html(&title), html(&text)),
-                Form::Plain => format!("{title}\n\n{text}"),
+                Form::Rich => {
+                    let text = text::html(&fit(&parts, left, char::len_utf16));
+                    format!("<b>{}</b>\n\n{text}", text::escaped(&title))
+                }
+                Form::Plain => format!("{title}\n\n{}", text::plain(&fit(&parts, left, text::plain_units))),
             };
             fields.insert("text".to_owned(), text.into());
             if form == Form::Rich {
@@ -233,10 +216,10 @@ impl Channel for TelegramTarget {
 
     fn classify(&self, answer: &Answer) -> Verdict {
         let reply = Reply::read(answer);
-        if answer.is_success() && reply.ok {
+        if reply.is_accepted(answer) {
             return Verdict::delivered();
         }
-        let (outcome, meaning) = reply.judge(answer);
+        let (outcome, meaning) = reply.judge(answer, &self.chat);
         let quoted = if reply.description.is_empty() { String::new() } else { format!(" \"{}\"", reply.description) };
         let status = if answer.is_success() { reply.status.to_string() } else { answer.status_text() };
         // Whether the chat's limit or the bot's was reached is not said: the whole bot waits.

@@ -218,7 +218,9 @@ mod sending {
         let start = b"HTTP/1.1 500 X\r\ncontent-length: 100\r\n\r\nabc".to_vec();
         let (attempt, _) = custom_attempt(Reply::Hang(start), hasty()).await;
         assert_eq!((attempt.outcome, attempt.status, attempt.response.as_deref()), (RETRY, Some(500), Some("abc")));
-        assert_eq!(attempt.error.unwrap(), "the answer did not end within 250 ms");
+        let error =
+            "the endpoint answered 500 Internal Server Error instead of 2xx; the answer did not end within 250 ms";
+        assert_eq!(attempt.error.unwrap(), error);
     }
 
     #[tokio::test]
@@ -228,6 +230,41 @@ mod sending {
             let (attempt, _) = custom_attempt(reply, hasty()).await;
             let (outcome, status, response) = (attempt.outcome, attempt.status, attempt.response);
             assert_eq!((outcome, status, response.as_deref()), (Outcome::Delivered, Some(200), Some("abc")));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_status_and_headers_said_counts_however_the_rest_of_the_answer_is_lost() {
+        let hold = |seconds| Outcome::Retry { after: Some(Duration::from_secs(seconds)) };
+        let limited = "429 X\r\nretry-after: 120";
+        type Whom = fn(&Server) -> Target;
+        let (endpoint, chat): (Whom, Whom) = (|server| custom(&server.url("/hook")), |_| telegram());
+        for (whom, head, body, expected) in [
+            (endpoint, "410 X", "by", Outcome::Gone),
+            (endpoint, limited, "slow", hold(120)),
+            (|_: &Server| slack(), limited, "rate_", hold(120)),
+            (|_: &Server| slack(), "404 X", "no_", RETRY),
+            (|_: &Server| slack(), "404 X", "no_service", Outcome::Gone),
+            (|_: &Server| discord(), limited, "{", hold(120)),
+            (|_: &Server| discord(), "401 X", "", Outcome::Unauthorized),
+            (chat, limited, "{", hold(120)),
+            (chat, "200 OK", r#"{"ok":tr"#, Outcome::Delivered),
+            (chat, "400 X", r#"{"ok":false,"#, RETRY),
+        ] {
+            let start = format!("HTTP/1.1 {head}\r\ncontent-length: 100\r\n\r\n{body}").into_bytes();
+            let lost = [
+                (Reply::Hang(start.clone()), "; the answer did not end within 250 ms"),
+                (Reply::Bytes(start), "; the connection broke: "),
+            ];
+            for (reply, why) in lost {
+                let server = Server::start(vec![reply]).await;
+                let attempt = send(&sender_to(&server, hasty()), &whom(&server)).await;
+                let told = format!("{head} {body}: {attempt:?}");
+                assert_eq!(attempt.outcome, expected, "{told}");
+                assert_eq!((attempt.response.as_deref(), attempt.status.is_some()), (Some(body), true), "{told}");
+                assert_eq!(attempt.pause.is_some(), expected == hold(120), "{told}");
+                assert!(attempt.error.is_none_or(|error| error.contains(why)), "{told}");
+            }
         }
     }
 

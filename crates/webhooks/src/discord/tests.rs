@@ -175,26 +175,98 @@ fn a_faulty_field_is_named_by_its_path() {
     assert!(error.ends_with("(embeds.0.description: Must be 4096 or fewer in length.)"), "{error}");
 }
 
-/// Every character that could mean something stands behind a backslash.
-fn is_dead(text: &str) -> bool {
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        let special = r"*_~`|><#-+[]():@".contains(c);
-        if special || (c == '\\' && chars.next().is_none()) {
-            return false;
-        }
+#[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Unauthorized};
+    let judged = |status, body: &str| {
+        let answer = Answer { cut: true, ..crate::sample::answer(status, body) };
+        target().classify(&Answer { retry_after: Some(Duration::from_secs(7)), ..answer })
+    };
+    for (status, body, expected) in [
+        (200, r#"{"id""#, Delivered),
+        (401, r#"{"mess"#, Unauthorized),
+        (403, r#"{"mess"#, retry(7.0)),
+        (404, r#"{"message":"Unknown Webhook","co"#, retry(7.0)),
+        (429, r#"{"mess"#, retry(7.0)),
+        (502, "", retry(7.0)),
+    ] {
+        assert_eq!(judged(status, body).outcome, expected, "{status} {body}");
     }
-    true
+    let scope = |body| judged(429, body).pause.unwrap().scope;
+    assert_eq!((scope("{"), scope("<html>")), (kos_model::Scope::Webhook, kos_model::Scope::Account));
+}
+
+#[test]
+fn addresses_are_links_to_what_they_show() {
+    let raw = "см. https://a.example/__x__*y*?a=1&b=2 и [x](https://ru.example/Кот), https://a@evil.example";
+    let expected =
+        "см. <https://a.example/__x__*y*?a=1&b=2> и \\[x\\]\\(<https://ru.example/Кот>\\), https\\://a\\@evil.example";
+    assert_eq!(markdown(raw), expected);
+}
+
+#[test]
+fn a_long_text_leaves_room_for_the_short_fields() {
+    let payload = json!({"content": "слово_слово ".repeat(2000), "domain": "python", "knowledge_id": "uuid-123"});
+    let body = body(&target(), &crate::sample::event("knowledge_created", payload), Form::Rich);
+    let text = body["embeds"][0]["description"].as_str().unwrap();
+    assert!(text.ends_with("…\nДомен\\: python\nID знания\\: uuid\\-123"), "{text}");
+}
+
+#[test]
+fn a_text_at_the_limit_of_the_worst_characters_is_taken_whole() {
+    for (worst, sent) in [("&", 1), ("*", 2), ("<", 2), ("😀", 2), ("e\u{301}", 2), ("https://a.example/_", 25)] {
+        let raw = worst.repeat(MAX_DESCRIPTION / sent);
+        let body = body_saying(&target(), &raw);
+        let text = body["embeds"][0]["description"].as_str().unwrap();
+        assert!(!text.contains('…') && units(text) <= MAX_DESCRIPTION, "{worst} {}", units(text));
+    }
+}
+
+/// What is shown: every character that could mean something stands behind a backslash or in an address
+/// between `<` and `>`.
+fn shown(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = match c {
+            '\\' => {
+                let literal = after.chars().next()?;
+                out.push(literal);
+                &after[literal.len_utf8()..]
+            }
+            '<' => {
+                let (address, after) = after.split_once('>')?;
+                let leads = Url::parse(address).is_ok_and(|url| url.username().is_empty());
+                if !leads || !address.to_lowercase().starts_with("http") || address.contains(char::is_whitespace) {
+                    return None;
+                }
+                out.push_str(address);
+                after
+            }
+            mark if r"*_~`|>#-+[]():@".contains(mark) => return None,
+            other => {
+                out.push(other);
+                after
+            }
+        };
+    }
+    Some(out)
 }
 
 proptest! {
     #[test]
     fn whatever_the_text_discord_takes_it_and_nobody_is_called(raw in hostile_text()) {
-        let body = body_saying(&target(), &raw);
+        let event = crate::sample::event("any_event", json!({"message": raw}));
+        let body = body(&target(), &event, Form::Rich);
         let description = body["embeds"][0]["description"].as_str().unwrap();
         prop_assert!((1..=MAX_DESCRIPTION).contains(&units(description)));
         prop_assert!((1..=MAX_TITLE).contains(&units(body["embeds"][0]["title"].as_str().unwrap())));
-        prop_assert!(is_dead(description), "{description}");
+        let whole = message(&event).text();
+        let shown = shown(description);
+        prop_assert!(shown.is_some(), "{description}");
+        let shown = shown.unwrap();
+        prop_assert!(shown == whole || whole.starts_with(shown.strip_suffix('…').unwrap_or(&shown)), "{shown}");
         prop_assert_eq!(&body["allowed_mentions"], &serde_json::json!({"parse": []}));
         prop_assert!(body.get("content").is_none());
     }

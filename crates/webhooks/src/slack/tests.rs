@@ -18,7 +18,7 @@ fn check(url: &str, platforms: &Platforms) -> Result<Target, Violations> {
 }
 
 #[test]
-fn a_message_is_a_header_and_a_section() {
+fn a_message_is_a_header_and_a_text() {
     insta::assert_snapshot!(pretty(&body(&target(), &seed_event(), Form::Rich)), @r#"
     {
       "blocks": [
@@ -31,14 +31,21 @@ fn a_message_is_a_header_and_a_section() {
           "type": "header"
         },
         {
-          "text": {
-            "text": "Новое знание создано\nPython async/await best practices\nID знания: uuid-123",
-            "type": "mrkdwn",
-            "verbatim": true
-          },
-          "type": "section"
+          "elements": [
+            {
+              "elements": [
+                {
+                  "text": "Новое знание создано\nPython async/await best practices\nID знания: uuid-123",
+                  "type": "text"
+                }
+              ],
+              "type": "rich_text_section"
+            }
+          ],
+          "type": "rich_text"
         }
       ],
+      "mrkdwn": false,
       "text": "📚 Новое знание\nНовое знание создано\nPython async/await best practices\nID знания: uuid-123",
       "unfurl_links": false,
       "unfurl_media": false
@@ -53,18 +60,85 @@ fn the_plain_form_has_the_same_text_and_no_blocks() {
     assert!(plain.get("blocks").is_none());
 }
 
+/// What is shown of the text, and where its links lead; every element is a text or a link.
+fn read(body: &Value) -> (String, Vec<String>) {
+    let (mut shown, mut links) = (String::new(), Vec::new());
+    for element in body["blocks"][1]["elements"][0]["elements"].as_array().unwrap() {
+        let text = element["text"].as_str();
+        match element["type"].as_str().unwrap() {
+            "text" => shown.push_str(text.unwrap()),
+            "link" => {
+                let url = element["url"].as_str().unwrap();
+                shown.push_str(text.unwrap_or(url));
+                links.push(url.to_owned());
+            }
+            other => panic!("{other}"),
+        }
+        assert!(text.is_none_or(|text| !text.is_empty()));
+    }
+    (shown, links)
+}
+
 #[test]
 fn event_text_is_shown_as_it_was_written() {
-    for (raw, sent) in [
-        ("a < b & c > d", "a &lt; b &amp; c &gt; d"),
-        ("<!channel> <@U1>", "&lt;!channel&gt; &lt;@U1&gt;"),
-        ("*bold* _it_ ~no~ `code`", "∗bold* ˍit_ ∼no~ ˋcodeˋ"),
-        ("snake_case 2*3*4 a~b", "snake_case 2*3*4 a~b"),
-        ("> quote\n  > more", "› quote\n  › more"),
-        ("&amp;", "&amp;amp;"),
-        (":tada: at 10:30:45", ":\u{200B}tada: at 10:30:45"),
+    for raw in [
+        "a < b & c > d",
+        "<!channel> <@U1>",
+        "*bold* _it_ ~no~ `code` ```x```",
+        "def __init__(self, *args, **kwargs)",
+        "~/.config/a_b",
+        "> quote\n  > more",
+        "&amp;",
+        ":tada: at 10:30:45",
     ] {
-        assert_eq!(literal(raw), sent);
+        let body = body_saying(&target(), raw);
+        assert_eq!(read(&body), (raw.to_owned(), Vec::new()));
+        let summary = raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        assert_eq!(body["text"], format!("🔔 any event\n{summary}"));
+    }
+}
+
+#[test]
+fn addresses_are_links_to_what_they_show() {
+    let raw = "см. https://a.example/__x__*y*?a=1&b=2 и (https://ru.example/Кот), https://bank.example@evil.example";
+    let (shown, links) = read(&body_saying(&target(), raw));
+    assert_eq!(shown, raw);
+    assert_eq!(links, ["https://a.example/__x__*y*?a=1&b=2", "https://ru.example/%D0%9A%D0%BE%D1%82"]);
+}
+
+#[test]
+fn a_long_text_leaves_room_for_the_short_fields() {
+    let payload = json!({"content": "слово & ".repeat(2000), "domain": "python", "knowledge_id": "uuid-123"});
+    let body = body(&target(), &crate::sample::event("knowledge_created", payload), Form::Rich);
+    let (shown, _) = read(&body);
+    for text in [shown.as_str(), body["text"].as_str().unwrap()] {
+        assert!(text.ends_with("…\nДомен: python\nID знания: uuid-123"), "{text}");
+    }
+}
+
+#[test]
+fn a_text_at_the_limit_of_the_worst_characters_is_shown_whole() {
+    for worst in ["&", "<", "*", "😀", "e\u{301}", "https://a.example "] {
+        let raw = worst.repeat(MAX_TEXT / units(worst));
+        let body = body_saying(&target(), &raw);
+        assert_eq!(read(&body).0, raw.trim());
+        assert!(units(body["text"].as_str().unwrap()) <= 4000);
+    }
+}
+
+#[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Gone};
+    for (status, body, expected) in [
+        (200, "o", Delivered),
+        (404, "no_se", RETRY),
+        (404, "no_service", Gone),
+        (429, "rate", RETRY),
+        (400, "invalid_", RETRY),
+        (500, "", RETRY),
+    ] {
+        let answer = Answer { cut: true, ..crate::sample::answer(status, body) };
+        assert_eq!(target().classify(&answer).outcome, expected, "{status} {body}");
     }
 }
 
@@ -197,25 +271,22 @@ fn an_error_says_what_happened_in_words() {
     assert_eq!(verdict.error.unwrap(), expected);
 }
 
-/// No mention, no entity but the three, and no mark where one could open.
-fn is_dead(text: &str) -> bool {
-    let bare = text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
-    let opens = |(before, c): (char, char)| matches!(c, '*' | '_' | '~') && !before.is_alphanumeric();
-    let quote = text.lines().any(|line| line.trim_start().starts_with("&gt;"));
-    let pairs = std::iter::once('\n').chain(text.chars()).zip(text.chars());
-    !bare.contains(['&', '<', '>', '`']) && !quote && !pairs.into_iter().any(opens)
-}
-
 proptest! {
     #[test]
     fn whatever_the_text_slack_takes_it_and_nobody_is_called(raw in hostile_text()) {
-        let body: Value = body_saying(&target(), &raw);
-        let section = body["blocks"][1]["text"]["text"].as_str().unwrap();
-        prop_assert!((1..=MAX_SECTION).contains(&units(section)), "{}", units(section));
+        let event = crate::sample::event("any_event", json!({"message": raw}));
+        let body: Value = body(&target(), &event, Form::Rich);
+        let (shown, links) = read(&body);
+        prop_assert!((1..=MAX_TEXT).contains(&units(&shown)), "{}", units(&shown));
         prop_assert!((1..=MAX_HEADER).contains(&units(body["blocks"][0]["text"]["text"].as_str().unwrap())));
+        let whole = crate::sample::message(&event).text();
+        let start = shown.strip_suffix('…').unwrap_or(&shown);
+        prop_assert!(shown == whole || whole.starts_with(start), "{shown}");
+        prop_assert!(links.iter().all(|link| link.starts_with("http")));
         let summary = body["text"].as_str().unwrap();
         prop_assert!(units(summary) <= 4000);
-        prop_assert!(is_dead(section) && is_dead(summary), "{section}");
-        prop_assert!(!section.contains('\0'));
+        let bare = summary.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
+        prop_assert!(!bare.contains(['&', '<', '>']), "{summary}");
+        prop_assert!(!shown.contains('\0'));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kos_model::Outcome;
 use serde_json::Value;
 
+use super::Chat;
 use crate::answer::{Answer, seconds};
 
 const GONE: &[&str] = &[
@@ -61,10 +62,25 @@ impl Reply {
         }
     }
 
-    pub(super) fn judge(&self, answer: &Answer) -> (Outcome, &'static str) {
+    /// Whether the message is in the chat.
+    pub(super) fn is_accepted(&self, answer: &Answer) -> bool {
+        // Telegram's status always equals the answer's own code: 200 alone says as much as `"ok":true`, which
+        // may have been lost with the rest. Sent again, the message would stand in the chat twice.
+        let cut = answer.cut && !self.json;
+        let starts_well = answer.body.is_empty() || answer.body.starts_with(b"{");
+        let refuses = answer.body.starts_with(br#"{"ok":false"#);
+        (answer.is_success() && self.ok) || (answer.status == 200 && cut && starts_well && !refuses)
+    }
+
+    /// What it means that the message did not get into the chat `here`.
+    pub(super) fn judge(&self, answer: &Answer, here: &Chat) -> (Outcome, &'static str) {
         let retry = Outcome::Retry { after: self.retry_after };
         if let Some(chat_id) = self.moved_to {
-            return (Outcome::Moved { chat_id }, "the group became a supergroup");
+            return match Chat::number(chat_id) {
+                Some(there) if there != *here => (Outcome::Moved { chat_id }, "the group became a supergroup"),
+                // To follow at once, as a move is followed, would use up every attempt within a second.
+                Some(_) | None => (retry, "the group is said to have moved, but not to another chat"),
+            };
         }
         let said = self.description.to_lowercase();
         let says = |list: &[&str]| list.iter().any(|phrase| said.contains(phrase));
@@ -79,6 +95,7 @@ impl Reply {
             400..=499 if says(REJECTED) => (Outcome::Rejected, "Telegram does not accept this message"),
             _ if answer.is_success() && !self.json => (retry, "that is no answer of a Bot API server"),
             _ if passing || answer.is_success() => (retry, "a passing fault"),
+            _ if answer.cut => (retry, "the answer broke off before it said why"),
             _ => (Outcome::Rejected, "an answer that is not documented"),
         }
     }

@@ -33,14 +33,6 @@ fn a_message_is_a_bold_title_and_the_text() {
 }
 
 #[test]
-fn names_call_nobody_and_addresses_stay_whole() {
-    assert_eq!(uncalling("hi @bob, mail a@b.c or @!"), "hi @\u{200B}bob, mail a@b.c or @!");
-    assert_eq!(uncalling("@@bob"), "@@\u{200B}bob");
-    // A mark that Rust counts as alphabetic and Telegram may not.
-    assert_eq!(uncalling("\u{345}@bob"), "\u{345}@\u{200B}bob");
-}
-
-#[test]
 fn chats_are_numbers_or_public_names() {
     let platforms = Platforms::default();
     for (chat, shown) in [
@@ -200,13 +192,119 @@ fn only_a_complaint_about_markup_is_answered_in_plain_text() {
     assert!(!target().wants_plain(&answer("Bad Request: message is too long")));
 }
 
+/// What a reader copies, and what of it stands outside of every entity.
+fn read(html: &str) -> (String, String) {
+    let (mut copied, mut bare, mut depth) = (String::new(), String::new(), 0);
+    let mut rest = html;
+    while let Some(c) = rest.chars().next() {
+        if let Some((tag, after)) = rest.strip_prefix('<').and_then(|tag| tag.split_once('>')) {
+            let known = matches!(tag, "b" | "/b" | "code" | "/code" | "/a")
+                || tag
+                    .strip_prefix("a href=\"http")
+                    .and_then(|tag| tag.strip_suffix('"'))
+                    .is_some_and(|it| !it.contains(['"', '<']));
+            assert!(known, "{tag}");
+            depth += if tag.starts_with('/') { -1 } else { 1 };
+            assert!((0..=1).contains(&depth), "{html}");
+            bare.push('\0');
+            rest = after;
+            continue;
+        }
+        assert!(!matches!(c, '<' | '>'), "{html}");
+        let (shown, taken) = match rest {
+            _ if rest.starts_with("&amp;") => ('&', 5),
+            _ if rest.starts_with("&lt;") => ('<', 4),
+            _ if rest.starts_with("&gt;") => ('>', 4),
+            _ => (c, c.len_utf8()),
+        };
+        assert!(c != '&' || taken > 1, "{html}");
+        copied.push(shown);
+        if depth == 0 {
+            bare.push(shown);
+        }
+        rest = &rest[taken..];
+    }
+    assert_eq!(depth, 0, "{html}");
+    (copied, bare)
+}
+
+/// A name of two characters or more at the start of a word, and not in an address.
 fn calls_somebody(text: &str) -> bool {
-    let chars: Vec<char> = text.chars().collect();
-    let word = |c: Option<&char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_');
-    (0..chars.len()).any(|at| {
-        let before = at.checked_sub(1).and_then(|before| chars.get(before));
-        chars[at] == '@' && !word(before) && word(chars.get(at + 1))
+    let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    text.split_whitespace().filter(|word| !word.contains("://")).any(|part| {
+        let chars: Vec<char> = part.chars().collect();
+        (0..chars.len()).any(|at| {
+            let starts = at.checked_sub(1).is_none_or(|before| !word(&chars[before]));
+            chars[at] == '@' && starts && chars[at + 1..].iter().take_while(|c| word(c)).count() > 1
+        })
     })
+}
+
+/// The end of the text, or all of it, may be cut; nothing else differs.
+fn is_start_of(shown: &str, raw: &str) -> bool {
+    let event = crate::sample::event("any_event", json!({"message": raw}));
+    let whole = crate::sample::message(&event).text();
+    shown == whole || shown.strip_suffix('…').is_some_and(|start| whole.starts_with(start))
+}
+
+#[test]
+fn a_text_at_the_limit_of_the_worst_characters_is_taken_whole() {
+    let left = MAX_TEXT - units("🔔 any event\n\n");
+    for worst in
+        ["&", "<", "😀", "e\u{301}", "@ab ", "https://a.example/@ab ", "https://a.example/@ab?&&&&&&&&&& ", "字"]
+    {
+        let raw = worst.repeat(left / units(worst));
+        let body = body_saying(&target(), &raw);
+        let text = body["text"].as_str().unwrap();
+        assert!(text.len() <= 32_768, "{worst} {}", text.len());
+        let (copied, bare) = read(text);
+        assert_eq!(copied, format!("🔔 any event\n\n{}", raw.trim()));
+        assert!(!calls_somebody(&bare), "{worst}");
+    }
+    let long = format!("https://a.example/@ab{}", "字".repeat(200));
+    assert!(body_saying(&target(), &format!("{long} ").repeat(18))["text"].as_str().unwrap().len() <= 32_768);
+}
+
+#[test]
+fn a_long_text_leaves_room_for_the_short_fields() {
+    let payload = json!({"content": "слово ".repeat(2000), "domain": "python", "knowledge_id": "uuid-123"});
+    for form in [Form::Rich, Form::Plain] {
+        let body = body(&target(), &crate::sample::event("knowledge_created", payload.clone()), form);
+        let text = body["text"].as_str().unwrap();
+        assert!(text.ends_with("слово…\nДомен: python\nID знания: uuid-123"), "{text}");
+    }
+}
+
+#[test]
+fn a_move_to_nowhere_else_is_tried_again_later() {
+    for there in [-100_123_i64, 0] {
+        let parameters = json!({"migrate_to_chat_id": there});
+        let moved = json!({"ok": false, "error_code": 400, "description": "x", "parameters": parameters});
+        check_classes(&target(), &[(400, &moved.to_string(), RETRY)]);
+    }
+}
+
+#[test]
+fn an_answer_that_broke_off_is_judged_by_its_status() {
+    use Outcome::{Delivered, Rejected, Unauthorized};
+    let waiting = |answer: Answer| Answer { retry_after: Some(std::time::Duration::from_secs(7)), ..answer };
+    for (status, body, expected) in [
+        (200, "", Delivered),
+        (200, r#"{"ok":true,"resu"#, Delivered),
+        (200, r#"{"ok":false,"err"#, retry(7.0)),
+        (200, "<html>captive", retry(7.0)),
+        (202, "", retry(7.0)),
+        (400, r#"{"ok":false,"#, retry(7.0)),
+        (401, "", Unauthorized),
+        (404, r#"{"ok":false,"#, retry(7.0)),
+        (429, r#"{"ok":false,"#, retry(7.0)),
+        (502, "<ht", retry(7.0)),
+        (400, &said(400, "Bad Request: message is too long"), Rejected),
+    ] {
+        let answer = waiting(Answer { cut: true, ..crate::sample::answer(status, body) });
+        assert_eq!(target().classify(&answer).outcome, expected, "{status} {body}");
+    }
+    assert_eq!(target().classify(&crate::sample::answer(200, "")).outcome, RETRY, "whole, it must say that it is ok");
 }
 
 proptest! {
@@ -215,11 +313,15 @@ proptest! {
         let body = body_saying(&target(), &raw);
         let text = body["text"].as_str().unwrap();
         prop_assert!(text.len() <= 32_768);
-        let inner = text.strip_prefix("<b>🔔 any event</b>\n\n").unwrap();
-        let bare = inner.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
-        prop_assert!(!bare.contains(['<', '>', '&']), "{inner}");
-        let parsed = text.replace("<b>", "").replace("</b>", "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        prop_assert!((1..=MAX_TEXT).contains(&units(&parsed)));
-        prop_assert!(!calls_somebody(&parsed), "{parsed}");
+        let (copied, bare) = read(text);
+        prop_assert!((1..=MAX_TEXT).contains(&units(&copied)));
+        prop_assert!(!calls_somebody(&bare), "{bare}");
+        prop_assert!(text.matches("<code>").count() + text.matches("<a ").count() < 100);
+        let shown = copied.strip_prefix("🔔 any event\n\n").unwrap();
+        prop_assert!(is_start_of(shown, &raw), "{shown}");
+        let event = crate::sample::event("any_event", json!({"message": raw}));
+        let plain = crate::sample::body(&target(), &event, Form::Plain);
+        prop_assert!((1..=MAX_TEXT).contains(&units(plain["text"].as_str().unwrap())));
+        prop_assert!(!calls_somebody(plain["text"].as_str().unwrap()));
     }
 }

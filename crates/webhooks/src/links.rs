@@ -1,0 +1,193 @@
+//! Finds the web addresses in a text, so that each platform can make links of them. Only what begins
+//! with `http://` or `https://` and leads where it says counts; knows no platform's markup.
+
+use url::{Host, Url};
+
+use crate::message::is_invisible;
+
+/// Longest address that becomes a link, in bytes, as written and as a browser would send it.
+const MAX_URL: usize = 2048;
+
+/// A stretch of text.
+#[derive(Debug)]
+pub(crate) enum Span<'t> {
+    Text(&'t str),
+    Link(Link<'t>),
+}
+
+/// An address that is its own label.
+#[derive(Debug)]
+pub(crate) struct Link<'t> {
+    /// As it stands in the text.
+    pub(crate) text: &'t str,
+    #[cfg_attr(
+        not(any(feature = "slack", feature = "telegram")),
+        expect(dead_code, reason = "Discord links to the text as it is")
+    )]
+    url: Url,
+}
+
+#[cfg(any(feature = "slack", feature = "telegram"))]
+impl Link<'_> {
+    /// What to link to: the address as written, or as a browser would send it where that differs.
+    pub(crate) fn address(&self) -> &str {
+        let sent = self.url.as_str();
+        if sent.strip_suffix('/') == Some(self.text) { self.text } else { sent }
+    }
+}
+
+#[cfg(feature = "telegram")]
+impl Link<'_> {
+    pub(crate) fn has_dotted_host(&self) -> bool {
+        self.url.host_str().is_some_and(|host| host.contains('.'))
+    }
+}
+
+/// The whole text, in order; no stretch is empty.
+pub(crate) fn spans(text: &str) -> Vec<Span<'_>> {
+    let mut spans = Vec::new();
+    let mut done = 0;
+    for (colon, _) in text.match_indices("://") {
+        let Some(link) = link_around(text, colon) else { continue };
+        let start = scheme_start(text, colon).unwrap_or(colon);
+        if start < done {
+            continue;
+        }
+        spans.extend(text.get(done..start).filter(|before| !before.is_empty()).map(Span::Text));
+        done = start + link.text.len();
+        spans.push(Span::Link(link));
+    }
+    spans.extend(text.get(done..).filter(|rest| !rest.is_empty()).map(Span::Text));
+    spans
+}
+
+/// Where the `http` or `https` before this colon begins, unless it is the end of a longer word.
+fn scheme_start(text: &str, colon: usize) -> Option<usize> {
+    let before = text.get(..colon)?;
+    let start = ["https", "http"].iter().find_map(|scheme| {
+        let start = colon.checked_sub(scheme.len())?;
+        before.get(start..)?.eq_ignore_ascii_case(scheme).then_some(start)
+    })?;
+    let joined = |c: char| c.is_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (!before.get(..start)?.ends_with(joined)).then_some(start)
+}
+
+fn link_around(text: &str, colon: usize) -> Option<Link<'_>> {
+    let start = scheme_start(text, colon)?;
+    let from = text.get(start..)?;
+    let end = from.find(|c: char| !may_stand_in_a_url(c)).unwrap_or(from.len());
+    let (run, rest) = (from.get(..end)?, from.get(end..)?);
+    // An address that was shortened, by us or by its writer, leads elsewhere than the whole one.
+    if run.len() > MAX_URL || rest.starts_with('…') {
+        return None;
+    }
+    let text = without_the_sentence(run, text.get(..start)?);
+    let url = Url::parse(text).ok()?;
+    // `https:///x` and `https://bank.example@x` lead to x.
+    let host = text.split("://").nth(1)?.split(['/', '?', '#']).next()?;
+    let honest = !host.is_empty() && !host.contains('@');
+    let whole = matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)));
+    (honest && whole && url.as_str().len() <= MAX_URL).then_some(Link { text, url })
+}
+
+/// Behind a mark that nobody sees, an address would not be what it looks like.
+fn may_stand_in_a_url(c: char) -> bool {
+    !(c.is_whitespace() || c.is_control() || is_invisible(c) || matches!(c, '<' | '>' | '"' | '`' | '\\' | '…'))
+}
+
+/// The address without the punctuation of the sentence around it: a full stop, a bracket that was
+/// opened before it, a mark that stands before it as well.
+fn without_the_sentence<'t>(run: &'t str, before: &str) -> &'t str {
+    let mut text = run;
+    let mut opening = before.chars().rev().peekable();
+    while let Some(last) = text.chars().next_back() {
+        let closes = |open: char| text.matches(last).count() > text.matches(open).count();
+        let surplus = match last {
+            '.' | ',' | ':' | ';' | '!' | '?' | '\'' | '’' | '“' | '”' | '»' => true,
+            ')' => closes('('),
+            ']' => closes('['),
+            '}' => closes('{'),
+            '*' | '_' | '~' | '|' => opening.next_if_eq(&last).is_some(),
+            _ => false,
+        };
+        if !surplus {
+            break;
+        }
+        text = text.strip_suffix(last).unwrap_or(text);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::hostile_text;
+
+    fn links(text: &str) -> Vec<&str> {
+        let link = |span| match span {
+            Span::Link(link) => Some(link.text),
+            Span::Text(_) => None,
+        };
+        spans(text).into_iter().filter_map(link).collect()
+    }
+
+    #[test]
+    fn an_address_ends_where_its_sentence_goes_on() {
+        for (text, expected) in [
+            ("see https://a.example/x_y*z, please.", "https://a.example/x_y*z"),
+            ("(https://a.example/wiki/Rust_(language))", "https://a.example/wiki/Rust_(language)"),
+            ("[x](https://a.example/)", "https://a.example/"),
+            ("**https://a.example/x**", "https://a.example/x"),
+            ("_https://a.example/__init___", "https://a.example/__init__"),
+            ("at https://a.example/__init__", "https://a.example/__init__"),
+            ("<https://a.example/?a=1&b=2|label>", "https://a.example/?a=1&b=2|label"),
+            ("«https://ru.example/Кот».", "https://ru.example/Кот"),
+            ("HTTP://A.example:8080/#x!", "HTTP://A.example:8080/#x"),
+            ("http://[::1]/x", "http://[::1]/x"),
+            ("https://a.example/\u{200B}x", "https://a.example/"),
+        ] {
+            assert_eq!(links(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_web_address_or_leads_elsewhere_than_it_says_is_no_link() {
+        for text in [
+            "a.example",
+            "ftp://a.example/",
+            "javascript://a.example/%0aalert(1)",
+            "git+https://a.example/",
+            "xhttps://a.example/",
+            "https://",
+            "https://…",
+            "https:///a.example/",
+            "https://bank.example@evil.example/",
+            "https://user:pw@a.example/",
+            "https://a.example/cut…",
+            "https://a.example:99999/",
+            &format!("https://a.example/{}", "x".repeat(MAX_URL)),
+        ] {
+            assert!(links(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_addresses_are_found_each_once() {
+        assert_eq!(links("https://a.example https://b.example"), ["https://a.example", "https://b.example"]);
+        assert_eq!(links("https://a.example/https://b.example"), ["https://a.example/https://b.example"]);
+        assert_eq!(links("https://@https://b.example"), ["https://b.example"]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_the_spans_are_all_of_it(text in hostile_text()) {
+            let whole: String = spans(&text).iter().map(|span| match span {
+                Span::Text(text) => *text,
+                Span::Link(link) => link.text,
+            }).collect();
+            prop_assert_eq!(whole, text);
+        }
+    }
+}
