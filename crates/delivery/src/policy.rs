@@ -52,9 +52,10 @@ pub(crate) fn decide(
         Outcome::Gone => (parked, Effect::Disable(DisabledReason::Gone), Bearing::None),
         Outcome::Unauthorized => (parked, Effect::Disable(DisabledReason::Unauthorized), Bearing::None),
         Outcome::Moved { chat_id } => {
+            // Two chats that name each other would use up every attempt in a second: only the first goes on at once.
             let next = match retry(None, WaitsFor::Move) {
-                Next::RetryIn(_, why) => Next::RetryIn(Duration::ZERO, why),
-                other @ (Next::Done | Next::DeferFor(..) | Next::Dead) => other,
+                Next::RetryIn(_, why) if number == 1 => Next::RetryIn(Duration::ZERO, why),
+                other @ (Next::RetryIn(..) | Next::Done | Next::DeferFor(..) | Next::Dead) => other,
             };
             (next, Effect::Move(chat_id), Bearing::None)
         }
@@ -134,6 +135,8 @@ mod tests {
     fn a_chat_that_moved_is_followed_at_once_but_not_for_ever() {
         let verdict = decided(Outcome::Moved { chat_id: -100 }, 1);
         assert_eq!((verdict.next, verdict.effect), (Next::RetryIn(Duration::ZERO, WaitsFor::Move), Effect::Move(-100)));
+        let again = decided(Outcome::Moved { chat_id: -200 }, 2).next;
+        assert!(matches!(again, Next::RetryIn(wait, WaitsFor::Move) if !wait.is_zero()), "{again:?}");
         assert_eq!(decided(Outcome::Moved { chat_id: -100 }, 10).next, Next::Dead);
     }
 
