@@ -21,7 +21,7 @@ async fn what_one_service_exports_another_imports_and_exports_again() {
     let (first, second) = (here.dir.path().join("first.ndjson"), there.dir.path().join("second.ndjson"));
     let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
     let exported = run("api-server", &["export", first], &here.settings());
-    assert!(complained(&exported).contains("5 items exported"), "{}", complained(&exported));
+    assert!(complained(&exported).contains("5 items and 0 links exported"), "{}", complained(&exported));
     assert_eq!(run("api-server", &["export", "-"], &here.settings()).stdout, fs::read(first).unwrap());
     assert!(server.terminate().0.success());
 

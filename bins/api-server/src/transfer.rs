@@ -9,7 +9,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use kos_assembly::{Database, Role};
 use kos_boot::settings::Storage;
-use kos_model::knowledge::transfer::{Chunk, ImportFate, ImportReport, Importer};
+use kos_model::knowledge::transfer::{Chunk, ImportFate, ImportLine, ImportReport, Importer};
 use kos_repository::{KnowledgeExport, Repository};
 use tokio::task::JoinHandle;
 
@@ -95,7 +95,7 @@ fn store(repository: &Repository, chunk: Chunk) -> Storing {
     let repository = repository.clone();
     tokio::spawn(async move {
         let (fates, _told) = repository.knowledge_import(&chunk, None).await?;
-        Ok((chunk.iter().map(|item| item.line).collect(), fates))
+        Ok((chunk.iter().map(ImportLine::number).collect(), fates))
     })
 }
 
@@ -125,26 +125,29 @@ pub(crate) fn export(storage: &Storage, file: &Path) -> anyhow::Result<()> {
         write_all(&repository, output).await
     });
     database.close()?;
-    let items = written?;
+    let (items, links) = written?;
     if !is_standard {
         fs::rename(&part, file).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    eprintln!("{items} items exported");
+    eprintln!("{items} items and {links} links exported");
     Ok(())
 }
 
-async fn write_all(repository: &Repository, mut output: Box<dyn Write>) -> anyhow::Result<u64> {
-    let style = ProgressStyle::with_template("{elapsed_precise} {human_pos} items, {per_sec}")?;
+/// How many items and links.
+async fn write_all(repository: &Repository, mut output: Box<dyn Write>) -> anyhow::Result<(u64, u64)> {
+    let style = ProgressStyle::with_template("{elapsed_precise} {human_pos} lines, {per_sec}")?;
     let progress = ProgressBar::no_length().with_style(style);
     progress.enable_steady_tick(TICK);
     let mut export = KnowledgeExport::new(None, None);
-    while let Some((lines, items, rest)) = repository.knowledge_export(export).await? {
-        output.write_all(&lines).context("the file cannot be written any further")?;
-        progress.inc(u64::try_from(items)?);
+    let (mut items, mut links) = (0, 0);
+    while let Some((page, rest)) = repository.knowledge_export(export).await? {
+        output.write_all(&page.lines).context("the file cannot be written any further")?;
+        items += page.items;
+        links += page.links;
+        progress.set_position(items + links);
         export = rest;
     }
     output.flush().context("the file cannot be written any further")?;
-    let items = progress.position();
     progress.finish_and_clear();
-    Ok(items)
+    Ok((items, links))
 }

@@ -25,7 +25,7 @@ use crate::schema::{domains, knowledge};
 
 pub use change::{ChangeTerms, ChangedKnowledge};
 pub use create::{CreatedKnowledge, Stored};
-pub use export::KnowledgeExport;
+pub use export::{ExportPage, KnowledgeExport};
 pub use history::{HistoryRecord, KnowledgeSnapshot};
 pub use list::{KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeSort};
 pub use near::NearDuplicate;

@@ -50,9 +50,9 @@ pub use holder::{Holder, TokenMint};
 pub use idempotency::{Answer, Create, Created, Idempotency, Render};
 pub use interaction::{InteractionFilter, InteractionRecord};
 pub use knowledge::{
-    ACTOR_API, ACTOR_IMPORT, ChangeTerms, ChangedKnowledge, CreatedKnowledge, HistoryRecord, KnowledgeExport,
-    KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeRecord, KnowledgeSnapshot, KnowledgeSort, NearDuplicate,
-    Stored,
+    ACTOR_API, ACTOR_IMPORT, ChangeTerms, ChangedKnowledge, CreatedKnowledge, ExportPage, HistoryRecord,
+    KnowledgeExport, KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeRecord, KnowledgeSnapshot, KnowledgeSort,
+    NearDuplicate, Stored,
 };
 pub use link::{LinkFate, LinkFilter, LinkRecord, PutLink, SeenLink};
 pub use partition::{Kept, Retention};

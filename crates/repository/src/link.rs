@@ -1,5 +1,8 @@
 //! Links between pieces of knowledge: made, listed, changed and removed with the events that tell of it.
 
+mod export;
+mod import;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};

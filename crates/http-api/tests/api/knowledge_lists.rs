@@ -31,8 +31,11 @@ async fn pages(bench: &Bench, query: &str, limit: usize) -> Vec<String> {
 }
 
 async fn three(bench: &Bench) {
-    know(bench, json!({"content": "a", "domain": "x", "tags": ["red", "big"], "confidence_score": 0.2})).await;
-    know(bench, json!({"content": "б", "domain": "y", "tags": ["red"], "confidence_score": 0.9})).await;
+    let a = json!({"content": "a", "domain": "x", "tags": ["red", "big"], "confidence_score": 0.2});
+    let (a, b) =
+        (know(bench, a).await, json!({"content": "б", "domain": "y", "tags": ["red"], "confidence_score": 0.9}));
+    let link = json!({"target_id": know(bench, b).await["id"], "kind": "supports"});
+    bench.create(&format!("/knowledge/{}/links", a["id"].as_str().unwrap()), &link).await;
     let c = know(bench, json!({"content": "c", "tags": ["big"], "confidence_score": 0.9})).await;
     bench.call("post", &format!("/knowledge/{}/verify", c["id"].as_str().unwrap())).await;
     let times = "UPDATE knowledge SET created_at = '2025-01-01T00:00Z'::timestamptz + (ascii(content) % 100) * interval '1 day'";
@@ -63,6 +66,9 @@ async fn every_filter_keeps_what_it_says() {
         ("updated_since=2100-01-01T00:00:00Z", vec![]),
         ("updated_since=2020-01-01T00:00:00Z&domain=y", vec!["б"]),
         ("deleted=true", vec![]),
+        ("orphan=true", vec!["c"]),
+        ("orphan=false", vec!["a", "б"]),
+        ("orphan=false&domain=x", vec!["a"]),
         ("deleted=false&domain=y", vec!["б"]),
         ("sort=updated_at", vec!["a", "б", "c"]),
         ("sort=-updated_at", vec!["c", "б", "a"]),

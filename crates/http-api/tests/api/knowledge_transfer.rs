@@ -92,7 +92,9 @@ async fn furnish(bench: &Bench) {
     });
     let path = bench.post("/knowledge", &full).await.header("location").to_owned();
     bench.call("post", &format!("{path}/verify")).await;
-    bench.post("/knowledge", &json!({"content": "plain"})).await;
+    let plain = bench.post("/knowledge", &json!({"content": "plain"})).await;
+    let link = json!({"target_id": plain.json()["id"], "kind": "required_by", "weight": 0.1, "note": "почему", "metadata": {"n": 1.10}});
+    assert_eq!(bench.post(&format!("{path}/links"), &link).await.status, StatusCode::CREATED);
     let binned = bench.post("/knowledge", &json!({"content": "thrown away"})).await;
     bench.delete(binned.header("location")).await;
     bench.db.client().await.batch_execute("UPDATE knowledge SET feedback_sum = 0.1, feedback_count = 3").await.unwrap();
@@ -105,16 +107,16 @@ async fn an_export_read_elsewhere_gives_the_same_export() {
     let export = here.get("/knowledge/export").await;
     assert_eq!((export.status, export.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
     assert_eq!(export.header("content-disposition"), "attachment; filename=\"knowledge.ndjson\"");
-    assert_eq!(export.text.lines().count(), 2, "what is in the bin stays there: {}", export.text);
+    assert_eq!(export.text.lines().count(), 3, "what is in the bin stays there: {}", export.text);
     let events = count(&there, "events").await;
     let report = there.post_lines("/knowledge/import", export.text.clone()).await;
-    let expected = json!({"imported": 2, "updated": 0, "duplicates": 0, "failed": 0, "errors": []});
+    let expected = json!({"imported": 3, "updated": 0, "duplicates": 0, "failed": 0, "errors": []});
     assert_eq!((report.status, report.json()), (StatusCode::OK, expected));
     assert_eq!(there.get("/knowledge/export").await.text, export.text);
     assert_eq!(count(&there, "events").await, events, "nobody is told unless he asks");
 
     let again = there.post_lines("/knowledge/import", export.text.clone()).await.json();
-    assert_eq!((&again["imported"], &again["updated"], &again["duplicates"]), (&json!(0), &json!(0), &json!(2)));
+    assert_eq!((&again["imported"], &again["updated"], &again["duplicates"]), (&json!(0), &json!(0), &json!(3)));
     assert_eq!(there.get("/knowledge/export").await.text, export.text, "the same file changes nothing");
     let mut versions = export.text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["version"].clone());
     assert_eq!((versions.next(), versions.next()), (Some(json!(2)), Some(json!(1))));
@@ -127,7 +129,7 @@ async fn an_export_is_narrowed_by_domain_and_time_and_told_what_is_wrong() {
     let bench = Bench::new().await;
     furnish(&bench).await;
     for (query, lines) in
-        [("domain=d", 1), ("domain=nowhere", 0), ("since=2020-01-01T00:00:00Z", 2), ("since=2100-01-01T00:00:00Z", 0)]
+        [("domain=d", 1), ("domain=nowhere", 0), ("since=2020-01-01T00:00:00Z", 3), ("since=2100-01-01T00:00:00Z", 0)]
     {
         let export = bench.get(&format!("/knowledge/export?{query}")).await;
         assert_eq!((export.status, export.text.lines().count()), (StatusCode::OK, lines), "{query}");
@@ -222,5 +224,48 @@ async fn what_is_no_stream_of_lines_is_refused() {
     let empty = bench.post_lines("/knowledge/import", "\n\n").await;
     assert_eq!((empty.status, &empty.json()["imported"]), (StatusCode::OK, &json!(0)));
     assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_come_in_like_items_and_keep_their_rules() {
+    const ID: &str = "01900000-0000-7000-8000-00000000000";
+    let mut bench = Bench::new().await;
+    bench.custom("/hook", json!({"events": ["link_*"]})).await;
+    let item = |number: u8| json!({"id": format!("{ID}{number}"), "content": format!("item {number}")});
+    let link = |from: u8, kind: &str, to: u8, weight: f64| json!({"type": "link", "source_id": format!("{ID}{from}"), "target_id": format!("{ID}{to}"), "kind": kind, "weight": weight});
+    let lines = [
+        link(1, "depends_on", 2, 1.0),
+        item(1),
+        item(2),
+        item(3),
+        link(2, "depends_on", 3, 1.0),
+        link(3, "depends_on", 1, 1.0),
+        link(1, "related_to", 3, 0.5),
+        link(3, "related_to", 1, 0.25),
+        link(1, "supports", 9, 1.0),
+        link(1, "likes", 2, 1.0),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let report = bench.post_lines("/knowledge/import?events=true", text.clone()).await.json();
+    let counts =
+        |report: &Value| ["imported", "updated", "duplicates", "failed"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts(&report), [6, 1, 0, 3], "{report}");
+    let errors: Vec<_> =
+        report["errors"].as_array().unwrap().iter().map(|error| (&error["line"], &error["code"])).collect();
+    assert_eq!(
+        errors,
+        [(&json!(6), &json!("cycle")), (&json!(9), &json!("not_found")), (&json!(10), &json!("unknown_kind"))]
+    );
+    assert!(report["errors"][0]["detail"].as_str().unwrap().contains(&format!("{ID}2")), "{report}");
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(bench.receiver.next().await.json()["event_type"].as_str().unwrap().to_owned());
+    }
+    told.sort_unstable();
+    assert_eq!(told, ["link_created", "link_created", "link_created", "link_updated"]);
+    // Of the two about one link the file now says both in turn.
+    let again = bench.post_lines("/knowledge/import", text).await.json();
+    assert_eq!(counts(&again), [0, 2, 5, 3], "{again}");
     bench.finish().await;
 }

@@ -1,10 +1,14 @@
-//! Knowledge as lines of a file (NDJSON): one item a line, with all that makes it the same item elsewhere.
+//! Knowledge as lines of a file (NDJSON): one item or link a line, with all that makes it the same elsewhere.
+
+mod link_line;
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use self::link_line::{ImportLink, LINK, LinkLine};
 
 use super::{KnowledgeDraft, NewKnowledge};
 use crate::id::KnowledgeId;
@@ -20,7 +24,7 @@ pub const MAX_CHUNK: usize = 1_000;
 const CHUNK_BYTES: usize = 4 << 20;
 /// Errors that an import tells of; the rest it only counts.
 pub const MAX_ERRORS: usize = 100;
-/// What a line about a piece of knowledge says of its kind. Lines of other kinds may follow in one file.
+/// What a line about a piece of knowledge says of its kind.
 pub const KIND: &str = "knowledge";
 
 /// What readers said of it, added up.
@@ -103,7 +107,16 @@ pub struct ImportItem {
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
-impl ImportItem {
+/// A line of either kind that has passed its rules.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImportLine {
+    /// A piece of knowledge.
+    Item(Box<ImportItem>),
+    /// A link between two.
+    Link(Box<ImportLink>),
+}
+
+impl ImportLine {
     /// Reads a line.
     ///
     /// # Errors
@@ -111,20 +124,46 @@ impl ImportItem {
     pub fn read(number: u64, line: &[u8]) -> Result<Self, Violations> {
         // Editors of other systems begin a file with a mark of its encoding.
         let line = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 1).unwrap_or(line);
-        let read = json::read::<KnowledgeLine>(line).map_err(|fault| unknown_kind(line).unwrap_or(fault));
-        read.map_err(json::Fault::into_violation)?.check(number)
+        match json::read::<KnowledgeLine>(line) {
+            Ok(read) => Ok(Self::Item(Box::new(read.check(number)?))),
+            Err(fault) => match kind_of(line).as_deref() {
+                Some(LINK) => {
+                    let read = json::read::<LinkLine>(line).map_err(json::Fault::into_violation)?;
+                    Ok(Self::Link(Box::new(read.check(number)?)))
+                }
+                // Of a line of another kind, the kind is at fault and not the fields.
+                Some(kind) if kind != KIND => Err(wrong_kind().into()),
+                Some(_) | None => Err(fault.into_violation().into()),
+            },
+        }
+    }
+
+    /// The number of its line, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        match self {
+            Self::Item(item) => item.line,
+            Self::Link(link) => link.line,
+        }
     }
 }
 
-/// Of a line of another kind, the kind is at fault and not the fields.
-fn unknown_kind(line: &[u8]) -> Option<json::Fault> {
+/// What a line says of its kind, whatever else it says.
+fn kind_of(line: &[u8]) -> Option<String> {
     let read: Value = serde_json::from_slice(line).ok()?;
-    let kind = read.get("type")?.as_str()?;
-    (kind != KIND).then(|| json::Fault::Invalid(wrong_kind()))
+    read.get("type")?.as_str().map(str::to_owned)
 }
 
 fn wrong_kind() -> Violation {
-    Violation::new("/type", "unknown_type", "must be `knowledge`, or be left out")
+    Violation::new("/type", "unknown_type", "must be `knowledge` or `link`; `knowledge` may be left out")
+}
+
+fn version_of(given: Option<i32>) -> Result<i32, Violation> {
+    let version = given.unwrap_or(1);
+    if (1..=1_000_000_000).contains(&version) {
+        return Ok(version);
+    }
+    Err(Violation::new("/version", "out_of_range", "must be from 1 to 1000000000"))
 }
 
 impl KnowledgeLine {
@@ -145,10 +184,7 @@ impl KnowledgeLine {
         };
         let new =
             draft.check().map_err(|broken| broken.as_slice().iter().cloned().for_each(|one| faults.push(one))).ok();
-        let version = self.version.unwrap_or(1);
-        if !(1..=1_000_000_000).contains(&version) {
-            faults.push(Violation::new("/version", "out_of_range", "must be from 1 to 1000000000"));
-        }
+        let version = faults.take(version_of(self.version)).unwrap_or_default();
         let Feedback { sum, count } = self.feedback;
         if count < 0 || sum.abs() > f64::from(count) {
             let detail = "must be a count and a sum of numbers from -1 to 1: leave it out if you do not know it";
@@ -223,8 +259,8 @@ pub enum ImportFate {
     Failed(Violation),
 }
 
-/// Items that are stored together.
-pub type Chunk = Vec<ImportItem>;
+/// Lines that are stored together.
+pub type Chunk = Vec<ImportLine>;
 
 /// An import under way: bytes in, chunks out, and the account of both.
 #[derive(Debug)]
@@ -296,20 +332,24 @@ impl Importer {
                 return None;
             }
         };
-        let item = match ImportItem::read(number, &line) {
-            Ok(item) => item,
+        let read = match ImportLine::read(number, &line) {
+            Ok(read) => read,
             Err(faults) => {
                 self.fail(number, &faults);
                 return None;
             }
         };
         // An item that is there twice is stored twice, one after the other.
-        let is_again = item.id.is_some_and(|id| self.ids.contains(&id));
+        let id = match &read {
+            ImportLine::Item(item) => item.id,
+            ImportLine::Link(_) => None,
+        };
+        let is_again = id.is_some_and(|id| self.ids.contains(&id));
         let is_full = self.chunk.len() >= MAX_CHUNK || self.bytes + line.len() > CHUNK_BYTES;
         let complete = if is_again || is_full { self.complete() } else { None };
-        self.ids.extend(item.id);
+        self.ids.extend(id);
         self.bytes += line.len();
-        self.chunk.push(item);
+        self.chunk.push(read);
         complete
     }
 
@@ -350,11 +390,13 @@ mod tests {
             {"content": "good"}
             {"content":
             {"content": "x", "colour": 1}
-            {"type": "link", "source_id": 1}
+            {"type": "edge", "source_id": 1}
             {"content": "x", "confidence_score": 2, "version": 0, "feedback": {"sum": 3, "count": 2}}
             {"content": "x", "created_at": "+20000-01-01T00:00:00Z"}
             {"content": "x", "id": "1"}
-            ["x"]"#;
+            ["x"]
+            {"type": "link", "source_id": 1}
+            {"type": "link", "source_id": "01900000-0000-7000-8000-000000000001", "target_id": "01900000-0000-7000-8000-000000000001", "kind": "likes", "weight": 2}"#;
         let told = codes(text);
         let short: Vec<_> = told.iter().map(|(line, code, _)| (*line, *code)).collect();
         assert_eq!(
@@ -367,6 +409,8 @@ mod tests {
                 (7, "out_of_range"),
                 (8, "wrong_type"),
                 (9, "wrong_type"),
+                (10, "wrong_type"),
+                (11, "unknown_kind"),
             ]
         );
         let sixth = &told[3].2;
@@ -401,6 +445,16 @@ mod tests {
         let line = format!("{{\"content\": \"{}\"}}\n", "x".repeat(190_000));
         let chunks: usize = (0..100).map(|_| importer.feed(line.as_bytes()).len()).sum();
         assert!(chunks >= 4, "{chunks}");
+    }
+
+    #[test]
+    fn a_link_is_read_back_as_it_was_written_and_needs_little() {
+        let line = r#"{"type":"link","id":"01900000-0000-7000-8000-000000000003","source_id":"01900000-0000-7000-8000-000000000001","target_id":"01900000-0000-7000-8000-000000000002","kind":"depends_on","weight":0.5,"note":"n","origin":"suggested","metadata":{"n":1.1},"version":7,"created_at":"2025-11-24T12:00:00.123456Z","updated_at":"2025-11-24T12:00:00Z"}"#;
+        let read: LinkLine = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), line);
+        let short = r#"{"type":"link","source_id":"01900000-0000-7000-8000-000000000001","target_id":"01900000-0000-7000-8000-000000000002","kind":"required_by"}"#;
+        let ImportLine::Link(link) = ImportLine::read(1, short.as_bytes()).unwrap() else { panic!("{short}") };
+        assert_eq!((link.new.source_id().to_string().pop(), link.version), (Some('2'), 1));
     }
 
     #[test]

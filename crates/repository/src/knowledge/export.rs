@@ -4,8 +4,10 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use kos_model::KnowledgeId;
 use kos_model::knowledge::transfer::{Feedback, KIND, KnowledgeLine};
+use kos_model::{KnowledgeId, LinkId};
+
+use serde::Serialize;
 
 use super::{Joined, KnowledgeRecord, KnowledgeRow, read};
 use crate::database::Repository;
@@ -22,15 +24,36 @@ const MAX_PAGE: i64 = 4_096;
 pub struct KnowledgeExport {
     domain: Option<String>,
     since: Option<DateTime<Utc>>,
-    after: Option<KnowledgeId>,
+    reached: Reached,
     page: i64,
 }
 
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+enum Reached {
+    /// Items up to this one.
+    Items(Option<KnowledgeId>),
+    /// All items, and links up to this one.
+    Links(Option<LinkId>),
+}
+
+/// A part of an export.
+#[derive(Clone, Debug, Default)]
+pub struct ExportPage {
+    /// The lines, each with its end.
+    pub lines: Vec<u8>,
+    /// Items among them.
+    pub items: u64,
+    /// Links among them.
+    pub links: u64,
+}
+
 impl KnowledgeExport {
-    /// Everything that is not in the bin; in one domain only, or changed since then, where that is given.
+    /// Everything that is not in the bin, and then the links between; in one domain only, or changed since
+    /// then, where that is given.
     #[must_use]
     pub const fn new(domain: Option<String>, since: Option<DateTime<Utc>>) -> Self {
-        Self { domain, since, after: None, page: FIRST_PAGE }
+        Self { domain, since, reached: Reached::Items(None), page: FIRST_PAGE }
     }
 
     /// So that the next page has about the right size.
@@ -44,14 +67,35 @@ impl KnowledgeExport {
 }
 
 impl Repository {
-    /// The next lines, with how many they are and the export that goes on after them; `None` at the end.
+    /// The next lines, and the export that goes on after them; `None` at the end.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn knowledge_export(
-        &self,
-        mut export: KnowledgeExport,
-    ) -> Result<Option<(Vec<u8>, usize, KnowledgeExport)>> {
+    pub async fn knowledge_export(&self, mut export: KnowledgeExport) -> Result<Option<(ExportPage, KnowledgeExport)>> {
+        let mut page = ExportPage::default();
+        if let Reached::Items(after) = export.reached {
+            page = self.items_page(&mut export, after).await?;
+        }
+        // A file without items may be one of links.
+        if let Reached::Links(after) = export.reached {
+            page = self.links_page(&mut export, after).await?;
+        }
+        export.adapt(page.lines.len());
+        Ok((page.items + page.links > 0).then_some((page, export)))
+    }
+
+    async fn links_page(&self, export: &mut KnowledgeExport, after: Option<LinkId>) -> Result<ExportPage> {
+        let mut page = ExportPage::default();
+        for record in self.link_page(after, export.since, export.domain.as_deref(), export.page).await? {
+            export.reached = Reached::Links(Some(record.id));
+            page.links += 1;
+            page.push(&record.line());
+        }
+        Ok(page)
+    }
+
+    /// Goes over to the links where there are no more items.
+    async fn items_page(&self, export: &mut KnowledgeExport, after: Option<KnowledgeId>) -> Result<ExportPage> {
         let mut query = knowledge::table
             .left_join(domains::table)
             .filter(knowledge::deleted_at.is_null())
@@ -65,23 +109,31 @@ impl Repository {
         if let Some(since) = export.since {
             query = query.filter(knowledge::updated_at.ge(since));
         }
-        if let Some(after) = export.after {
+        if let Some(after) = after {
             query = query.filter(knowledge::id.gt(after.0));
         }
         let mut connection = self.connection().await?;
         let rows: Vec<Joined> = query.load(&mut connection).await?;
         drop(connection);
-        let count = rows.len();
-        let mut lines = Vec::with_capacity(PAGE_BYTES);
+        let mut page = ExportPage::default();
+        if rows.is_empty() {
+            export.reached = Reached::Links(None);
+        }
         for row in rows {
             let record = read(row)?;
-            export.after = Some(record.id);
-            // Texts, numbers and JSON always serialise.
-            lines.extend(serde_json::to_vec(&line(record)).unwrap_or_default());
-            lines.push(b'\n');
+            export.reached = Reached::Items(Some(record.id));
+            page.items += 1;
+            page.push(&line(record));
         }
-        export.adapt(lines.len());
-        Ok((count > 0).then_some((lines, count, export)))
+        Ok(page)
+    }
+}
+
+impl ExportPage {
+    fn push(&mut self, line: &impl Serialize) {
+        // Texts, numbers and JSON always serialise.
+        self.lines.extend(serde_json::to_vec(line).unwrap_or_default());
+        self.lines.push(b'\n');
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::Violation;
 use kos_model::event::Known;
-use kos_model::knowledge::transfer::{ImportFate, ImportItem};
+use kos_model::knowledge::transfer::{ImportFate, ImportItem, ImportLine};
 use kos_model::{KnowledgeId, knowledge::KnowledgeFields};
 use uuid::Uuid;
 
@@ -28,16 +28,44 @@ struct Decided<'a> {
 }
 
 impl Repository {
-    /// Stores a chunk of lines in one transaction, and says what became of each. Events tell of them only
-    /// where there are terms for their deliveries. An item that the database refuses spoils no other.
+    /// Stores a chunk of lines, the items in one transaction and then the links in one, and says what became of
+    /// each. Events tell of them only where there are terms for their deliveries. A line that the database refuses
+    /// spoils no other.
     ///
     /// # Errors
-    /// The database is unavailable; then nothing of the chunk is stored.
+    /// The database is unavailable; then nothing of the chunk is stored, or its items alone, which change nothing
+    /// when they come again.
     pub async fn knowledge_import(
         &self,
-        items: &[ImportItem],
+        lines: &[ImportLine],
         events: Option<&LeaseTerms>,
     ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+        let (mut items, mut links) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line {
+                ImportLine::Item(item) => items.push(&**item),
+                ImportLine::Link(link) => links.push(&**link),
+            }
+        }
+        let (of_items, mut emitted) = self.items_import(&items, events).await?;
+        let (of_links, told) = self.link_import(&links, events).await?;
+        emitted.extend(told);
+        let (mut of_items, mut of_links) = (of_items.into_iter(), of_links.into_iter());
+        let fate = |line: &ImportLine| match line {
+            ImportLine::Item(_) => of_items.next(),
+            ImportLine::Link(_) => of_links.next(),
+        };
+        Ok((lines.iter().filter_map(fate).collect(), emitted))
+    }
+
+    async fn items_import(
+        &self,
+        items: &[&ImportItem],
+        events: Option<&LeaseTerms>,
+    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+        if items.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
         let marks: Vec<Mark> = items.iter().map(|item| Mark::of(&item.new.fields().content)).collect();
         match self.import_together(items, &marks, events).await {
             Err(error) if !error.is_unavailable() || matches!(error, Error::Contended) => {}
@@ -45,7 +73,7 @@ impl Repository {
         }
         let (mut fates, mut emitted) = (Vec::with_capacity(items.len()), Vec::new());
         for (item, mark) in items.iter().zip(&marks) {
-            let one = self.import_together(std::slice::from_ref(item), std::slice::from_ref(mark), events).await;
+            let one = self.import_together(&[item], std::slice::from_ref(mark), events).await;
             match one {
                 Ok((fate, told)) => {
                     fates.extend(fate);
@@ -64,7 +92,7 @@ impl Repository {
 
     async fn import_together(
         &self,
-        items: &[ImportItem],
+        items: &[&ImportItem],
         marks: &[Mark],
         events: Option<&LeaseTerms>,
     ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
@@ -82,7 +110,7 @@ impl Repository {
     async fn import_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        items: &[ImportItem],
+        items: &[&ImportItem],
         marks: &[Mark],
         events: Option<&LeaseTerms>,
     ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
@@ -126,7 +154,7 @@ async fn lock_in_tx(tx: &mut AsyncPgConnection, ids: Vec<KnowledgeId>) -> Result
 }
 
 fn decide<'a>(
-    items: &'a [ImportItem],
+    items: &[&'a ImportItem],
     marks: &'a [Mark],
     present: &'a HashMap<Uuid, KnowledgeRecord>,
     mut live: HashMap<Vec<u8>, Uuid>,

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::{not, sql};
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use kos_model::KnowledgeId;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,8 @@ pub struct KnowledgeFilter {
     pub updated_since: Option<DateTime<Utc>>,
     /// What is in the bin, in the place of what is not.
     pub deleted: bool,
+    /// Linked with nothing, or with something.
+    pub orphan: Option<bool>,
 }
 
 /// By what a list is sorted; the id decides between equals.
@@ -123,6 +127,12 @@ impl Repository {
     }
 }
 
+/// Whether the item that is looked at is linked with another that is there.
+const IS_LINKED: &str = "(
+    EXISTS (SELECT 1 FROM knowledge_links l WHERE l.source_id = knowledge.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+    OR EXISTS (SELECT 1 FROM knowledge_links l WHERE l.target_id = knowledge.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+)";
+
 fn filtered(filter: &KnowledgeFilter) -> Query<'_> {
     let mut query = knowledge::table.into_boxed();
     query = match filter.deleted {
@@ -150,7 +160,11 @@ fn filtered(filter: &KnowledgeFilter) -> Query<'_> {
     if let Some(since) = filter.updated_since {
         query = query.filter(knowledge::updated_at.ge(since));
     }
-    query
+    match filter.orphan {
+        Some(true) => query.filter(not(sql::<Bool>(IS_LINKED))),
+        Some(false) => query.filter(sql::<Bool>(IS_LINKED)),
+        None => query,
+    }
 }
 
 /// Sorted, and after the key. The same column stands twice in each condition, so that Postgres begins to

@@ -1,7 +1,7 @@
 //! Knowledge in bulk, and the indexes that its questions need.
 
 use kos_model::KnowledgeId;
-use kos_model::knowledge::transfer::{ImportFate, ImportItem, KnowledgeLine};
+use kos_model::knowledge::transfer::{ImportFate, ImportLine, KnowledgeLine};
 use kos_model::knowledge::{KnowledgeDraft, KnowledgeEditDraft, NewKnowledge};
 use kos_repository::{ChangeTerms, Error, KnowledgeExport, Repository, Stored};
 use kos_test_support::TestDb;
@@ -17,18 +17,18 @@ fn texts(count: usize) -> Vec<NewKnowledge> {
 async fn exported(repository: &Repository) -> (Vec<KnowledgeLine>, usize) {
     let (mut lines, mut pages) = (Vec::new(), 0);
     let mut export = KnowledgeExport::new(None, None);
-    while let Some((bytes, count, rest)) = repository.knowledge_export(export).await.unwrap() {
-        let page = String::from_utf8(bytes).unwrap();
-        assert_eq!(page.lines().count(), count);
-        lines.extend(page.lines().map(|line| serde_json::from_str::<KnowledgeLine>(line).unwrap()));
+    while let Some((page, rest)) = repository.knowledge_export(export).await.unwrap() {
+        let text = String::from_utf8(page.lines).unwrap();
+        assert_eq!(u64::try_from(text.lines().count()).unwrap(), page.items);
+        lines.extend(text.lines().map(|line| serde_json::from_str::<KnowledgeLine>(line).unwrap()));
         export = rest;
         pages += 1;
     }
     (lines, pages)
 }
 
-fn item(line: &str) -> ImportItem {
-    ImportItem::read(1, line.as_bytes()).unwrap()
+fn item(line: &str) -> ImportLine {
+    ImportLine::read(1, line.as_bytes()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn a_change_that_fails_leaves_neither_version_nor_event_nor_domain() {
 async fn importers_of_the_same_lines_at_once_store_each_once() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
-    let lines: Vec<ImportItem> = (0..200)
+    let lines: Vec<ImportLine> = (0..200)
         .map(|number| item(&format!(r#"{{"id": "01900000-0000-7000-8000-{number:012}", "content": "line {number}"}}"#)))
         .collect();
     let importers = (0..4).map(|_| repository.knowledge_import(&lines, None));

@@ -14,8 +14,8 @@ use crate::problem::Result;
 use crate::query::{QueryString, time};
 use crate::state::State;
 
-/// Streams knowledge as lines of JSON (NDJSON), one item a line in the order of their ids, as `POST /knowledge/import`
-/// reads it. What is in the bin stays there.
+/// Streams knowledge as lines of JSON (NDJSON), as `POST /knowledge/import` reads it: one item a line in the order of
+/// their ids, and then the links between them. What is in the bin stays there. With a domain, links within it alone.
 #[utoipa::path(
     get, path = "/knowledge/export", tag = "knowledge", params(ExportQuery),
     responses(
@@ -47,5 +47,5 @@ pub(crate) async fn handler(state: web::Data<State>, query: QueryString<ExportQu
 async fn next(state: &State, export: KnowledgeExport) -> Result<Option<(Vec<u8>, KnowledgeExport)>> {
     let repository = state.repository.clone();
     let page = state.run(async move { Ok(repository.knowledge_export(export).await?) }).await?;
-    Ok(page.map(|(lines, _, export)| (lines, export)))
+    Ok(page.map(|(page, export)| (page.lines, export)))
 }

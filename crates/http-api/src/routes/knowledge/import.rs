@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
-use kos_model::knowledge::transfer::{Chunk, ImportReport, Importer, LineError};
+use kos_model::knowledge::transfer::{Chunk, ImportLine, ImportReport, Importer, LineError};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -62,14 +62,15 @@ impl From<ImportReport> for ImportView {
     }
 }
 
-/// Reads knowledge from lines of JSON (NDJSON) as `GET /knowledge/export` writes them; only `content` is required. An item
+/// Reads knowledge from lines of JSON (NDJSON) as `GET /knowledge/export` writes them: items, of which only `content` is
+/// required, and links (`"type": "link"`, `source_id`, `target_id`, `kind`), which come after the items they link. An item
 /// whose id is there is changed, in the bin or not; a text that is there under another id is left out. Of any size: up to
 /// 1,000 lines are stored at a time, and what is stored stays when the stream breaks off. The same file may come again:
 /// what is there already stays as it is. A line may have 2 MiB; one that is broken keeps no other out. Nobody is told of
 /// what is imported unless `events=true`.
 #[utoipa::path(
     post, path = "/knowledge/import", tag = "knowledge", params(ImportQuery),
-    request_body(content = String, content_type = "application/x-ndjson", description = "One item a line"),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One item or link a line"),
     responses(
         (status = 200, description = "What it came to", body = ImportView),
         (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
@@ -98,7 +99,7 @@ pub(crate) async fn handler(
 }
 
 async fn store(state: &State, importer: &mut Importer, chunk: Chunk, tells: bool) -> Result<()> {
-    let lines: Vec<u64> = chunk.iter().map(|item| item.line).collect();
+    let lines: Vec<u64> = chunk.iter().map(ImportLine::number).collect();
     let (repository, intake) = (state.repository.clone(), state.engine.intake());
     let fates = state
         .run(async move {

@@ -51,6 +51,7 @@ fn check(
         created_until: faults.take(time("created_until", query.created_until)).flatten(),
         updated_since: faults.take(time("updated_since", query.updated_since)).flatten(),
         deleted: faults.take(flag("deleted", query.deleted)).flatten().unwrap_or_default(),
+        orphan: faults.take(flag("orphan", query.orphan)).flatten(),
     };
     let order = faults.take(order(sort)).unwrap_or_default();
     if faults.is_empty() { Ok((filter, order)) } else { Err(faults) }

@@ -30,6 +30,9 @@ pub(crate) struct KnowledgeQuery {
     /// `true` for what is in the bin, in the place of what is not.
     #[param(value_type = Option<bool>)]
     pub(super) deleted: Option<String>,
+    /// `true` for what is linked with nothing, `false` for what is.
+    #[param(value_type = Option<bool>)]
+    pub(super) orphan: Option<String>,
     /// `created_at`, `updated_at` or `confidence`; with a leading `-` the greatest first. `-created_at` when not given.
     #[param(example = "-created_at")]
     pub(super) sort: Option<String>,
