@@ -392,15 +392,46 @@ async fn link_insert_in_tx(tx: &mut AsyncPgConnection, link: &NewLink) -> Result
 
 /// The way from the link's target back to its source, the source put before it: what the link would close.
 async fn circle_in_tx(tx: &mut AsyncPgConnection, link: &NewLink) -> Result<Option<Vec<KnowledgeId>>> {
+    way_back_in_tx(tx, link.kind(), link.source_id(), link.target_id()).await
+}
+
+async fn way_back_in_tx(
+    tx: &mut AsyncPgConnection,
+    kind: LinkKind,
+    source: KnowledgeId,
+    target: KnowledgeId,
+) -> Result<Option<Vec<KnowledgeId>>> {
     // Without limits: a circle that is overlooked would stay.
-    let mut search = Hops::new(link.target_id(), link.source_id(), u32::MAX, usize::MAX, usize::MAX);
-    search_in_tx(tx, &mut search, &Walk::along(link.kind()), None, None).await?;
+    let mut search = Hops::new(target, source, u32::MAX, usize::MAX, usize::MAX);
+    search_in_tx(tx, &mut search, &Walk::along(kind), None, None).await?;
     let circle = search.route().map(|route| {
-        let mut circle = vec![link.source_id()];
+        let mut circle = vec![source];
         circle.extend(route.nodes);
         circle
     });
     Ok(circle)
+}
+
+/// Makes sure that an item that has just come back closes no circle: others may have been linked meanwhile.
+///
+/// # Errors
+/// [`Error::Cycle`] with the circle.
+pub(crate) async fn closes_no_circle_in_tx(tx: &mut AsyncPgConnection, id: KnowledgeId) -> Result<()> {
+    for kind in LinkKind::ALL.iter().copied().filter(|kind| kind.is_acyclic()) {
+        cycle_lock_in_tx(tx, kind).await?;
+        let targets: Vec<Uuid> = knowledge_links::table
+            .filter(knowledge_links::source_id.eq(id.0).and(knowledge_links::kind.eq(kind.as_str())))
+            .filter(knowledge_links::valid_to.is_null().and(knowledge_links::gone_ends.eq(0)))
+            .select(knowledge_links::target_id)
+            .load(tx)
+            .await?;
+        for target in targets {
+            if let Some(circle) = way_back_in_tx(tx, kind, id, KnowledgeId(target)).await? {
+                return Err(Error::Cycle(circle));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// None where nothing is to change.

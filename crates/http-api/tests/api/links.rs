@@ -152,6 +152,25 @@ async fn what_needs_each_other_in_a_circle_is_refused_and_the_circle_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_out_of_the_bin_brings_no_circle_back() {
+    let bench = Bench::new().await;
+    let [a, b, c] = items(&bench).await;
+    assert_eq!(link(&bench, &a, "depends_on", &b).await.status, StatusCode::CREATED);
+    assert_eq!(link(&bench, &b, "depends_on", &c).await.status, StatusCode::CREATED);
+    let path = format!("/knowledge/{b}");
+    bench.delete(&path).await;
+    let closing = link(&bench, &c, "depends_on", &a).await;
+    assert_eq!(closing.status, StatusCode::CREATED, "nothing leads through the bin");
+    let refused = bench.call("post", &format!("{path}/restore")).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (StatusCode::CONFLICT, &json!("cycle")), "{}", refused.text);
+    assert_eq!(refused.json()["cycle"], json!([b, c, a, b]));
+    assert_eq!(bench.get(&path).await.status, StatusCode::NOT_FOUND);
+    bench.delete(closing.header("location")).await;
+    assert_eq!(bench.call("post", &format!("{path}/restore")).await.status, StatusCode::OK);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_link_is_told_by_its_field() {
     let bench = Bench::new().await;
     let [a, b] = items(&bench).await;

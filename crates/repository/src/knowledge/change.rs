@@ -19,6 +19,7 @@ use super::{ATTEMPTS, KnowledgeRecord, KnowledgeSnapshot, record_by_id, told};
 use crate::database::Repository;
 use crate::error::{Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms};
+use crate::link::closes_no_circle_in_tx;
 use crate::schema::knowledge;
 
 /// What came of a change.
@@ -291,5 +292,8 @@ pub(super) async fn write_in_tx(
         .bind::<Bool, _>(plan.is_deleted)
         .execute(tx)
         .await?;
+    if present.deleted_at.is_some() && !plan.is_deleted {
+        closes_no_circle_in_tx(tx, present.id).await?;
+    }
     Ok(changed)
 }

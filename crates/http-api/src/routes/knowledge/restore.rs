@@ -18,7 +18,7 @@ use crate::state::State;
     responses(
         (status = 200, body = KnowledgeView),
         (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The same text was added again meanwhile; it is named", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The same text was added again meanwhile; it is named. Or its links would close a circle (`cycle`), which others closed meanwhile", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 412, description = "It was changed in the meantime", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
