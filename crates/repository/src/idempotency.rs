@@ -282,8 +282,8 @@ impl Create for NewKnowledge {
         terms: &LeaseTerms,
     ) -> Result<(Self::Record, Vec<Emitted>)> {
         let mut created = repository.knowledge_create_in_tx(tx, self, ACTOR_API, terms).await?;
-        let emitted = created.emitted.take();
-        Ok((created, emitted.into_iter().collect()))
+        let emitted = std::mem::take(&mut created.emitted);
+        Ok((created, emitted))
     }
 }
 

@@ -163,8 +163,6 @@ fn terms(intake: &Intake, version: Option<i32>) -> ChangeTerms<'_> {
 /// Has the engine send what a change told; the knowledge as it is now.
 fn settled(id: KnowledgeId, changed: Option<ChangedKnowledge>, intake: Intake) -> Result<KnowledgeRecord> {
     let changed = changed.ok_or_else(|| no_such(id))?;
-    if let Some(emitted) = changed.emitted {
-        intake.take(emitted);
-    }
+    intake.take_all(changed.emitted);
     Ok(changed.record)
 }

@@ -44,7 +44,7 @@ async fn of_ten_equal_texts_at_once_one_is_stored_and_told() {
                          (SELECT count(*) FROM knowledge_history)";
     let row = bench.db.client().await.query_one(counts, &[]).await.unwrap();
     let counts: Vec<i64> = (0..4).map(|column| row.get(column)).collect();
-    assert_eq!((counts[0], counts[1], counts[3]), (5, 5, 5));
+    assert_eq!((counts[0], counts[1], counts[3]), (5, 5 + counts[2], 5), "a domain that is new is told of too");
     assert!(counts[2] <= 5, "who came late left no domain behind");
     bench.finish().await;
 }

@@ -13,12 +13,12 @@ use kos_model::knowledge::{KnowledgeEdit, KnowledgeFields};
 use serde_json::Value;
 
 use super::create::{Mark, live_by_hash};
-use super::domain::domains_ensure_in_tx;
+use super::domain::{Domains, domains_ensure_in_tx};
 use super::history::note_in_tx;
 use super::{ATTEMPTS, KnowledgeRecord, KnowledgeSnapshot, record_by_id, told};
 use crate::database::Repository;
 use crate::error::{Error, Result, is_raced};
-use crate::event::{Emitted, LeaseTerms};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::link::closes_no_circle_in_tx;
 use crate::schema::knowledge;
 
@@ -27,8 +27,8 @@ use crate::schema::knowledge;
 pub struct ChangedKnowledge {
     /// The knowledge as it is now.
     pub record: KnowledgeRecord,
-    /// The event that told of it; none when nothing was to change.
-    pub emitted: Option<Emitted>,
+    /// The events that told of it, and of a domain that is new; none when nothing was to change.
+    pub emitted: Vec<Emitted>,
 }
 
 /// On what terms something is changed.
@@ -166,10 +166,10 @@ impl Repository {
                 let Some(record) = lock_in_tx(tx, id, terms.version).await? else { return Ok(None) };
                 diesel::delete(knowledge::table.find(id.0)).execute(tx).await?;
                 let emitted = match record.deleted_at {
-                    Some(_) => None,
+                    Some(_) => Vec::new(),
                     None => {
                         let event = told(Known::KnowledgeDeleted, &record, &[]);
-                        Some(self.event_emit_in_tx(tx, event, terms.lease).await?)
+                        vec![self.event_emit_in_tx(tx, event, terms.lease).await?]
                     }
                 };
                 Ok(Some(ChangedKnowledge { record, emitted }))
@@ -208,15 +208,15 @@ impl Repository {
         }
         let plan = match step {
             Step::Absent => return Ok(None),
-            Step::Unchanged => return Ok(Some(ChangedKnowledge { record: present, emitted: None })),
+            Step::Unchanged => return Ok(Some(ChangedKnowledge { record: present, emitted: Vec::new() })),
             Step::Change(plan) => plan,
         };
-        let changed = write_in_tx(tx, &present, &plan, terms.actor).await?;
+        let Written { changed, mut events } = write_in_tx(tx, &present, &plan, terms.actor).await?;
         let record = record_by_id(tx, id).await?.ok_or(Error::Contended)?;
         let names: &[&str] = if plan.known == Known::KnowledgeUpdated { &changed } else { &[] };
-        let event = told(plan.known, &record, names);
-        let emitted = self.event_emit_in_tx(tx, event, terms.lease).await?;
-        Ok(Some(ChangedKnowledge { record, emitted: Some(emitted) }))
+        events.push(told(plan.known, &record, names));
+        let emitted = self.event_emit_all_in_tx(tx, events, terms.lease).await?;
+        Ok(Some(ChangedKnowledge { record, emitted }))
     }
 }
 
@@ -229,7 +229,10 @@ fn rewrite(present: &KnowledgeRecord, fields: KnowledgeFields, change: &'static 
     if present.fields().changed(&fields).is_empty() {
         return live(present, Step::Unchanged);
     }
-    live(present, Step::Change(Box::new(Plan::edited(fields, present, change))))
+    // Nobody has stood by the new text yet.
+    let is_verified = present.is_verified && fields.content == present.content;
+    let plan = Plan::edited(fields, present, change);
+    live(present, Step::Change(Box::new(Plan { is_verified, ..plan })))
 }
 
 /// Locked until the transaction ends.
@@ -249,13 +252,21 @@ async fn lock_in_tx(
     Ok(record)
 }
 
-/// Writes what it is to become, and its history; returns the fields that are touched.
+/// What was written.
+pub(super) struct Written {
+    /// The fields that are touched.
+    pub(super) changed: Vec<&'static str>,
+    /// What is to be told of a domain that is new.
+    pub(super) events: Vec<NewEvent>,
+}
+
+/// Writes what it is to become, and its history.
 pub(super) async fn write_in_tx(
     tx: &mut AsyncPgConnection,
     present: &KnowledgeRecord,
     plan: &Plan,
     actor: &str,
-) -> Result<Vec<&'static str>> {
+) -> Result<Written> {
     let mut changed = present.fields().changed(&plan.fields);
     let others = [
         ("is_verified", plan.is_verified != present.is_verified),
@@ -271,7 +282,7 @@ pub(super) async fn write_in_tx(
         }
     }
     let names: BTreeSet<&str> = plan.fields.domain.as_deref().into_iter().collect();
-    let domains = domains_ensure_in_tx(tx, &names).await?;
+    let Domains { by_name: domains, events } = domains_ensure_in_tx(tx, &names).await?;
     let domain_id = plan.fields.domain.as_ref().and_then(|name| domains.get(name)).map(|domain| domain.id);
     note_in_tx(tx, present, actor, plan.change, &changed).await?;
     sql_query(UPDATE)
@@ -295,5 +306,5 @@ pub(super) async fn write_in_tx(
     if present.deleted_at.is_some() && !plan.is_deleted {
         closes_no_circle_in_tx(tx, present.id).await?;
     }
-    Ok(changed)
+    Ok(Written { changed, events })
 }

@@ -18,12 +18,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::domain::{DomainRef, domains_ensure_in_tx};
+use super::domain::{DomainRef, Domains, domains_ensure_in_tx};
 use super::near::near;
 use super::{ATTEMPTS, KnowledgeRecord, NearDuplicate, record_by_id, told};
 use crate::database::Repository;
 use crate::error::{Error, Result, is_raced};
-use crate::event::{Emitted, LeaseTerms};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::schema::knowledge;
 
 /// Between the tags of one row on their way into the database; no tag has it.
@@ -38,8 +38,8 @@ pub struct CreatedKnowledge {
     pub is_new: bool,
     /// Others that say nearly the same.
     pub near_duplicates: Vec<NearDuplicate>,
-    /// The event that told of it; none when the same text was there already.
-    pub emitted: Option<Emitted>,
+    /// The events that told of it, and of its domain when that is new; none when the same text was there already.
+    pub emitted: Vec<Emitted>,
 }
 
 /// By what a text is known.
@@ -160,8 +160,8 @@ impl Repository {
         let marks = [Mark::of(&new.fields().content)];
         let mut batch = self.store_in_tx(tx, std::slice::from_ref(new), &marks, actor, terms).await?;
         if let Some(record) = batch.records.pop() {
-            let (near_duplicates, emitted) = (batch.near, batch.emitted.pop());
-            return Ok(CreatedKnowledge { record, is_new: true, near_duplicates, emitted });
+            let Batch { near, emitted, .. } = batch;
+            return Ok(CreatedKnowledge { record, is_new: true, near_duplicates: near, emitted });
         }
         let there = match batch.stored.as_slice() {
             [Stored::Duplicate(there)] => record_by_id(tx, *there).await?,
@@ -170,7 +170,7 @@ impl Repository {
         // Deleted in this very moment, it is in nobody's way any more.
         let record = there.filter(|there| there.deleted_at.is_none()).ok_or(Error::Contended)?;
         let near_duplicates = near(tx, record.id.0, Mark::of(&record.content).simhash).await?;
-        Ok(CreatedKnowledge { record, is_new: false, near_duplicates, emitted: None })
+        Ok(CreatedKnowledge { record, is_new: false, near_duplicates, emitted: Vec::new() })
     }
 
     /// As [`Self::knowledge_create`], for many at once: what came of each, in their order, and the events
@@ -234,8 +234,8 @@ impl Repository {
             [one] => near(tx, one.id, one.mark.simhash).await?,
             _ => Vec::new(),
         };
-        let records = insert_in_tx(tx, &newborn, actor, "created").await?;
-        let events = records.iter().map(|record| told(Known::KnowledgeCreated, record, &[])).collect();
+        let (records, mut events) = insert_in_tx(tx, &newborn, actor, "created").await?;
+        events.extend(records.iter().map(|record| told(Known::KnowledgeCreated, record, &[])));
         let emitted =
             if records.is_empty() { Vec::new() } else { self.event_emit_all_in_tx(tx, events, terms).await? };
         Ok(Batch { stored, records, near, emitted })
@@ -292,7 +292,8 @@ pub(super) async fn live_by_hash(tx: &mut AsyncPgConnection, hashes: Vec<&[u8]>)
     Ok(rows.into_iter().collect())
 }
 
-/// Stores new rows with the first line of their history, and their domains.
+/// Stores new rows with the first line of their history, and their domains; returns also what is to be told of
+/// domains that are new.
 ///
 /// # Errors
 /// [`Error::Contended`] when somebody else has stored one of them in the meantime.
@@ -301,12 +302,12 @@ pub(super) async fn insert_in_tx(
     newborn: &[Newborn<'_>],
     actor: &str,
     change: &str,
-) -> Result<Vec<KnowledgeRecord>> {
+) -> Result<(Vec<KnowledgeRecord>, Vec<NewEvent>)> {
     if newborn.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let names: BTreeSet<&str> = newborn.iter().filter_map(|row| row.fields.domain.as_deref()).collect();
-    let domains = domains_ensure_in_tx(tx, &names).await?;
+    let Domains { by_name: domains, events } = domains_ensure_in_tx(tx, &names).await?;
     if newborn.len() > 1 {
         // A thousand long texts take Postgres longer than any other statement may.
         sql_query("SET LOCAL statement_timeout = '60s'").execute(tx).await?;
@@ -318,7 +319,7 @@ pub(super) async fn insert_in_tx(
     let born: HashMap<Uuid, BornRow> = born.into_iter().map(|row| (row.id, row)).collect();
     let half_life = |row: &Newborn<'_>| domain_of(row, &domains).and_then(|domain| domain.half_life_days);
     let record = |row: &Newborn<'_>| born.get(&row.id).map(|born| row.record(born, half_life(row)));
-    Ok(newborn.iter().filter_map(record).collect())
+    Ok((newborn.iter().filter_map(record).collect(), events))
 }
 
 fn domain_of(row: &Newborn<'_>, domains: &HashMap<String, DomainRef>) -> Option<DomainRef> {

@@ -11,7 +11,7 @@ use kos_model::knowledge::transfer::{ImportFate, ImportItem, ImportLine};
 use kos_model::{KnowledgeId, knowledge::KnowledgeFields};
 use uuid::Uuid;
 
-use super::change::{Plan, write_in_tx};
+use super::change::{Plan, Written, write_in_tx};
 use super::create::{Mark, Newborn, insert_in_tx, live_by_hash};
 use super::{ACTOR_IMPORT, ATTEMPTS, KnowledgeRecord, record_by_id, records_by_id, told};
 use crate::database::Repository;
@@ -119,14 +119,17 @@ impl Repository {
         let decided = decide(items, marks, &present, live);
         let mut happened = Vec::new();
         for (before, item) in &decided.updates {
-            let changed = write_in_tx(tx, before, &plan(before, item), ACTOR_IMPORT).await?;
+            let Written { changed, events: told_first } =
+                write_in_tx(tx, before, &plan(before, item), ACTOR_IMPORT).await?;
             if events.is_some() {
+                happened.extend(told_first);
                 let record = record_by_id(tx, before.id).await?.ok_or(Error::Contended)?;
                 happened.push(told(Known::KnowledgeUpdated, &record, &changed));
             }
         }
-        let records = insert_in_tx(tx, &decided.newborn, ACTOR_IMPORT, "imported").await?;
+        let (records, of_domains) = insert_in_tx(tx, &decided.newborn, ACTOR_IMPORT, "imported").await?;
         let Some(terms) = events else { return Ok((decided.fates, Vec::new())) };
+        happened.extend(of_domains);
         happened.extend(records.iter().map(|record| told(Known::KnowledgeCreated, record, &[])));
         let emitted = match happened.is_empty() {
             true => Vec::new(),

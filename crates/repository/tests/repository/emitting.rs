@@ -20,7 +20,10 @@ async fn knowledge_its_event_and_its_deliveries_are_stored_together() {
         ..KnowledgeDraft::default()
     };
     let created = repository.knowledge_create(&draft.check().unwrap(), "api", &leased()).await.unwrap();
-    let (record, emitted) = (created.record, created.emitted.unwrap());
+    let record = created.record;
+    let [of_domain, emitted] = created.emitted.as_slice() else { panic!("its domain is new too") };
+    assert_eq!(of_domain.event.event_type.as_str(), "domain_created");
+    assert_eq!(of_domain.event.payload.value()["name"], "python");
     assert_eq!(repository.knowledge_get(record.id).await.unwrap().unwrap(), record);
     assert_eq!(emitted.event.event_type.as_str(), "knowledge_created");
     assert_eq!(emitted.event.payload.value()["knowledge_id"], record.id.to_string());
@@ -44,9 +47,11 @@ async fn two_writers_who_name_the_same_new_domain_share_it() {
         .collect();
     let terms = free();
     let written = new.iter().map(|new| repository.knowledge_create(new, "api", &terms));
+    let mut told = 0;
     for written in futures_util::future::join_all(written).await {
-        written.unwrap();
+        told += written.unwrap().emitted.len();
     }
+    assert_eq!(told, 8 + 1, "the domain is told of once");
     assert_eq!(repository.stats().await.unwrap().totals.domains, 1);
 }
 
