@@ -7,7 +7,7 @@ use kos_repository::NewEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AcceptedEvent, CreateEvent, check};
+use super::{AcceptedEvent, CreateEvent, check_told};
 use crate::body::Body;
 use crate::problem::{FieldError, Result, field_errors};
 use crate::state::State;
@@ -55,7 +55,7 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateEvents>) -
     if !(1..=MAX_EVENTS).contains(&events.len()) {
         return Err(Violation::new("/events", "out_of_range", "must hold 1 to 100 events").into());
     }
-    let checked: Vec<_> = events.into_iter().map(check).collect();
+    let checked: Vec<_> = events.into_iter().map(check_told).collect();
     let results = state.while_alive(join_all(checked.into_iter().map(|event| accept(&state, event)))).await?;
     let results = results.into_iter().collect::<Result<Vec<_>>>()?;
     Ok(HttpResponse::Accepted().json(BatchResult { results }))

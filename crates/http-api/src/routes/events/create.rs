@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::{AcceptedEvent, CreateEvent, check};
+use super::{AcceptedEvent, CreateEvent, check_told};
 use crate::body::Body;
 use crate::problem::Result;
 use crate::state::State;
@@ -16,7 +16,7 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, body: Body<CreateEvent>) -> Result<HttpResponse> {
-    let event = check(body.0)?;
+    let event = check_told(body.0)?;
     let accepted = state.while_alive(state.engine.accept(event)).await??;
     Ok(HttpResponse::Accepted().json(AcceptedEvent::from(accepted)))
 }
