@@ -35,7 +35,7 @@ const LOOK_AT: u32 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How often is looked whether they are done.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Opens everything, does the work, delivers what it caused, and closes everything.
 pub(crate) fn with_database(
@@ -101,11 +101,29 @@ impl Desk {
     /// Delivers what is due now, and says what came of the reports; what fails is retried by the
     /// api-server, or by the next `reporter due`.
     pub(crate) async fn deliver(&self) -> anyhow::Result<()> {
-        self.engine.run_until_idle().await.context("the reports are stored, but not delivered yet")?;
+        let since = Instant::now();
+        loop {
+            self.engine.run_until_idle().await.context("the reports are stored, but not delivered yet")?;
+            if !self.is_helped().await? || since.elapsed() > PATIENCE {
+                break;
+            }
+            sleep(LOOK_EVERY).await;
+        }
         for sent in &self.sent {
             println!("{}", self.outcome(sent).await?);
         }
         Ok(())
+    }
+
+    /// Whether another process has a part of our reports in hand, which is neither delivered yet nor to be retried.
+    async fn is_helped(&self) -> anyhow::Result<bool> {
+        for sent in &self.sent {
+            let open = self.deliveries(sent.event, false).await?;
+            if open.iter().any(|delivery| delivery.state == DeliveryState::Sending) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// `the daily report of 2025-11-24: delivered to 2 of 3 webhooks, 1 will be retried`
@@ -114,7 +132,7 @@ impl Desk {
         if *webhooks == 0 {
             return Ok(format!("{title}: stored; no webhook asked for it"));
         }
-        let open = self.settled(*event).await?;
+        let open = self.deliveries(*event, false).await?;
         let failed = self.deliveries(*event, true).await?;
         let delivered = webhooks.saturating_sub(open.len() + failed.len());
         let mut text = format!("{title}: delivered to {delivered} of {webhooks} webhooks");
@@ -129,20 +147,6 @@ impl Desk {
             text.push_str(&format!("\n  webhook {} did not take it: {reason}", delivery.webhook_id));
         }
         Ok(text)
-    }
-
-    /// What is still open of a report once nobody sends it any more: others help, and what they have in hand is
-    /// neither delivered yet nor to be retried.
-    async fn settled(&self, event: EventId) -> anyhow::Result<Vec<DeliveryRecord>> {
-        let since = Instant::now();
-        loop {
-            let open = self.deliveries(event, false).await?;
-            let is_sent = open.iter().any(|delivery| delivery.state == DeliveryState::Sending);
-            if !is_sent || since.elapsed() > PATIENCE {
-                return Ok(open);
-            }
-            sleep(LOOK_EVERY).await;
-        }
     }
 
     async fn deliveries(&self, event: EventId, ended: bool) -> anyhow::Result<Vec<DeliveryRecord>> {
