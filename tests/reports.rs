@@ -11,7 +11,7 @@ use crate::world::{World, complained, said};
 struct LeftAlone {
     world: World,
     receiver: Receiver,
-    _db: TestDb,
+    db: TestDb,
 }
 
 impl LeftAlone {
@@ -25,7 +25,7 @@ impl LeftAlone {
         assert!(server.terminate().0.success());
         let moved = "UPDATE knowledge SET created_at = '2025-11-24 12:00Z'; UPDATE domains SET created_at = '2025-11-24 12:00Z'";
         db.client().await.batch_execute(moved).await.unwrap();
-        Self { world, receiver, _db: db }
+        Self { world, receiver, db }
     }
 
     /// Runs the reporter, which must succeed; returns what it said.
@@ -43,11 +43,15 @@ impl LeftAlone {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_goes_out_once_however_often_cron_fires_and_without_a_server() {
     let mut left = LeftAlone::new().await;
-    assert!(left.report(&["due", "--dry-run"]).contains("New knowledge"));
+    let shown = left.report(&["due", "--dry-run"]);
+    let (daily, weekly) = shown.split_once("\n\n📈 Weekly report\n").unwrap();
+    assert!(daily.starts_with("📊 Daily report\n") && daily.contains("New knowledge"), "{shown}");
+    assert!(weekly.contains("New knowledge"), "{shown}");
     assert!(left.received().is_empty(), "a dry run sends nothing");
     for _ in 0..3 {
         left.report(&["due"]);
     }
+    assert_eq!(left.report(&["due", "--dry-run"]), "nothing is due\n");
     let sent = left.received();
     let mut kinds: Vec<_> = sent.iter().map(|message| message["event_type"].as_str().unwrap()).collect();
     kinds.sort_unstable();
@@ -64,6 +68,48 @@ async fn reporters_that_run_at_once_send_one_report() {
         }
     });
     assert_eq!(left.received().len(), 2, "one daily and one weekly");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_told_of_once_nobody_has_a_part_of_it_in_hand_any_more() {
+    let mut left = LeftAlone::new().await;
+    let client = left.db.client().await;
+    let mut webhooks = vec![client.query_one("SELECT id::text FROM webhooks", &[]).await.unwrap().get::<_, String>(0)];
+    let server = left.world.serve();
+    for path in ["/second", "/third"] {
+        webhooks.push(left.world.register(&left.receiver.url(path)).await);
+    }
+    assert!(server.terminate().0.success());
+    // Another process takes what goes to the first webhook before the reporter can, and dies with it in hand.
+    let theirs = format!(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN NEW.lease_token = 1; NEW.due_at = now() + interval '1 second'; RETURN NEW; END $$;
+         CREATE TRIGGER theirs BEFORE INSERT ON deliveries
+         FOR EACH ROW WHEN (NEW.webhook_id = '{}') EXECUTE FUNCTION theirs()",
+        webhooks[0]
+    );
+    client.batch_execute(&theirs).await.unwrap();
+    let told = left.report(&["daily", "--date", "2025-11-24"]);
+    assert_eq!(told, "the daily report of 2025-11-24: delivered to 3 of 3 webhooks\n");
+    assert_eq!(left.received().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_between_two_reports_is_told_with_the_command_that_fills_it() {
+    let mut left = LeftAlone::new().await;
+    left.world = left.world.with("DAILY_REPORT_AT", "0 0 * * *");
+    let day = |back: u64| (chrono::Local::now().to_utc().date_naive() - chrono::Days::new(back)).to_string();
+    for back in [6, 2] {
+        left.report(&["daily", "--date", &day(back)]);
+    }
+    let told = left.report(&["due"]);
+    let (first, last) = (day(5), day(4));
+    let left_out = format!("the daily reports of {first} to {last} are left out");
+    assert!(told.contains(&left_out) && told.contains(&format!("`reporter daily --date {first}` sends")), "{told}");
+    for back in [3, 1] {
+        assert!(told.contains(&format!("the daily report of {}: delivered", day(back))), "{told}");
+    }
+    assert_eq!(left.report(&["due"]), "", "once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,9 +186,12 @@ async fn the_line_for_cron_works_as_it_is_printed() {
     assert_eq!(status, 201);
     assert!(server.terminate().0.success());
     let env_file = world.dir.path().join("the settings");
-    std::fs::write(&env_file, "LOCALE=en\nEGRESS_ALLOW=127.0.0.0/8\n").unwrap();
+    // As systemd reads it: a shell would take these apart.
+    let settings = "LOCALE=en\nEGRESS_ALLOW=127.0.0.0/8, ::1\nDAILY_REPORT_AT=0 0 * * *\nOTHER=$(exit 1) & exit 1\n";
+    std::fs::write(&env_file, settings).unwrap();
     let output = run("reporter", &["crontab", "--env-file", env_file.to_str().unwrap()], &world.settings());
     let printed = said(&output);
+    assert!(complained(&output).ends_with("without them:\n#   EGRESS_ALLOW\n"), "{}", complained(&output));
     let command = printed.lines().last().unwrap().strip_prefix("*/5 * * * * ").unwrap();
     // As cron runs it: a bare environment, a POSIX shell.
     let fired =
@@ -152,7 +201,48 @@ async fn the_line_for_cron_works_as_it_is_printed() {
 }
 
 #[test]
-fn a_line_for_cron_whose_settings_are_not_there_is_refused() {
-    let refused = run("reporter", &["crontab", "--env-file", "/nowhere/env"], &World::new().settings());
-    assert!(complained(&refused).contains("there is no file /nowhere/env"), "{}", complained(&refused));
+fn a_file_of_settings_that_is_not_there_is_refused_by_its_path() {
+    for program in [&["reporter", "crontab"][..], &["reporter", "due"], &["api-server", "check-config"]] {
+        let mut arguments = program[1..].to_vec();
+        arguments.extend(["--env-file", "/nowhere/env"]);
+        let refused = run(program[0], &arguments, &World::new().settings());
+        assert!(!refused.status.success());
+        assert!(complained(&refused).contains("there is no file /nowhere/env: make it"), "{}", complained(&refused));
+    }
+}
+
+#[test]
+fn the_line_for_cron_says_which_settings_it_does_not_carry_and_no_secret() {
+    let world = World::new().with("DATABASE_URL", "postgres://u:canary@h/d").with("TIME_ZONE", "UTC");
+    let arguments = ["--daily-at", "0 7 * * *", "crontab"];
+    let output = run("reporter", &arguments, &world.settings());
+    let told = complained(&output);
+    for name in ["DATABASE_URL", "EGRESS_ALLOW", "TIME_ZONE", "DAILY_REPORT_AT"] {
+        assert!(told.contains(&format!("#   {name}\n")), "{told}");
+    }
+    for other in ["canary", "DATA_DIR", "LOCALE", "API_KEY"] {
+        assert!(!told.contains(other), "{told}");
+    }
+    assert!(told.lines().all(|line| line.starts_with('#')), "it may be pasted with the line: {told}");
+    let file = world.dir.path().join("env");
+    let settings = "DATABASE_URL=postgres://u:canary@h/d\nTIME_ZONE=UTC\nEGRESS_ALLOW=127.0.0.0/8\n\
+                    DAILY_REPORT_AT=0 7 * * *\n";
+    std::fs::write(&file, settings).unwrap();
+    let arguments = ["--daily-at", "0 7 * * *", "--env-file", file.to_str().unwrap(), "crontab"];
+    let output = run("reporter", &arguments, &world.settings());
+    assert_eq!(complained(&output), "", "the file has it all");
+    assert!(said(&output).contains(&format!("--env-file {} --data-dir", file.display())), "{}", said(&output));
+}
+
+#[test]
+fn a_flag_and_the_environment_win_over_the_file() {
+    let world = World::new().with("TIME_ZONE", "Moscow");
+    let file = world.dir.path().join("env");
+    std::fs::write(&file, "TIME_ZONE=UTC\nLOCALE=de\nLOG=info=loud\nDATABASE_CONNECTIONS=0\nDATA_DIR=\n").unwrap();
+    let arguments = ["--database-connections", "5", "--env-file", file.to_str().unwrap(), "check-config"];
+    let told = complained(&run("reporter", &arguments, &world.settings()));
+    for name in ["TIME_ZONE", "LOCALE", "LOG"] {
+        assert!(told.contains(&format!("\n  {name}: must ")), "every fault at once: {told}");
+    }
+    assert!(!told.contains("DATABASE_CONNECTIONS"), "{told}");
 }

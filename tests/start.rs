@@ -70,6 +70,47 @@ async fn a_second_server_on_the_address_says_so_and_disturbs_nobody() {
 }
 
 #[tokio::test]
+async fn a_second_server_on_the_data_says_that_it_shares_the_work() {
+    let first = World::new();
+    let server = first.serve();
+    assert!(!server.log().contains("share the work"), "{}", server.log());
+    let folder = first.dir.path().to_str().unwrap();
+    let second = World::new().with("DATA_DIR", folder);
+    let beside = second.serve();
+    assert!(
+        beside.log().contains("another api-server already serves it, and both share the work\n"),
+        "{}",
+        beside.log()
+    );
+    let knowledge = json!({"content": "c", "domain": "d", "confidence_score": 1});
+    let (_, created) = second.client().post("/knowledge", &knowledge).await;
+    let path = format!("/knowledge/{}", created["id"].as_str().unwrap());
+    assert_eq!(first.client().get(&path).await.0, 200);
+    assert!(beside.terminate().0.success() && server.terminate().0.success());
+}
+
+#[tokio::test]
+async fn nobody_can_write_errors_into_the_log_from_outside() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::new();
+    let server = world.serve();
+    let endless = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000));
+    let oversized = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(200_000));
+    for request in [endless.as_str(), &oversized, "no request\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        // It may hang up before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    assert_eq!(world.client().get("/readyz").await.0, 200);
+    let (_, log) = server.terminate();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test]
 async fn an_ordinary_user_can_start_it_too() {
     if !geteuid().is_root() {
         // Then every other story here shows it.
@@ -144,11 +185,12 @@ fn a_folder_that_is_somebody_elses_keeps_its_mode() {
 #[test]
 fn settings_that_cannot_be_used_are_told_at_once_and_by_name() {
     let world = World::bare().with("API_KEY", "short").with("TIME_ZONE", "Moscow").with("ENCRYPTION_KEYS", "AAAA");
+    let world = world.with("LOG", "info=loud").with("LOG_FORMAT", "xml");
     for command in [&[][..], &["check-config"]] {
         let refused = run("api-server", command, &world.settings());
         assert!(!refused.status.success());
         let complaint = complained(&refused);
-        for name in ["API_KEY", "TIME_ZONE", "ENCRYPTION_KEYS"] {
+        for name in ["API_KEY", "TIME_ZONE", "ENCRYPTION_KEYS", "LOG", "LOG_FORMAT"] {
             assert!(complaint.contains(&format!("\n  {name}: must ")), "{complaint}");
         }
     }

@@ -14,18 +14,24 @@ pub(crate) struct Key {
     pub(crate) kept: Option<(PathBuf, bool)>,
 }
 
-pub(crate) fn print(address: SocketAddr, database: &Database, storage: &Storage, applied: usize, key: &Key) {
-    let host =
-        if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
+/// Where the data is, what was done to it, and whether another server is there already.
+pub(crate) fn data(database: &Database, storage: &Storage, applied: usize, is_joining: bool) -> String {
     let place = match database.is_embedded() {
         true => format!("embedded Postgres in {}", storage.data_dir.display()),
         false => "Postgres of DATABASE_URL".to_owned(),
     };
     let migrated = if applied > 0 { format!(", {applied} migrations applied") } else { String::new() };
+    let joining = if is_joining { "; another api-server already serves it, and both share the work" } else { "" };
+    format!("{place}{migrated}{joining}")
+}
+
+pub(crate) fn print(address: SocketAddr, data: &str, key: &Key) {
+    let host =
+        if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() };
     println!("Knowledge OS {}", env!("CARGO_PKG_VERSION"));
     println!("  API       http://{host}");
     println!("  docs      http://{host}/docs/");
-    println!("  data      {place}{migrated}");
+    println!("  data      {data}");
     let shown = match &key.kept {
         None => {
             println!("  API key   the one in API_KEY");

@@ -9,15 +9,18 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use kos_assembly::{Database, Role};
+use kos_boot::command_line::{CommandLine, FileArgs};
 use kos_boot::settings::{
     Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks,
 };
-use kos_boot::telemetry;
+use kos_boot::telemetry::{self, Log};
 
 /// A team's knowledge base and its door to the world: a REST API in, webhooks and reports out.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
+    #[command(flatten)]
+    file: FileArgs,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -65,10 +68,7 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    let command = cli.command.take().unwrap_or(Command::Serve);
-    let done = telemetry::init(&cli.log).map_err(anyhow::Error::from).and_then(|()| run(command, cli));
-    match done {
+    match CommandLine::<Cli>::read().map_err(anyhow::Error::from).and_then(|line| run(line.cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("api-server: {error:#}");
@@ -77,12 +77,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
+fn run(mut cli: Cli) -> anyhow::Result<()> {
+    let command = cli.command.take().unwrap_or(Command::Serve);
     if let Command::Openapi = command {
         println!("{}", kos_http_api::openapi().to_pretty_json()?);
         return Ok(());
     }
-    let settings = check(cli)?;
+    let (settings, log) = check(cli)?;
+    telemetry::init(log)?;
     match command {
         Command::Serve => serve::run(&settings),
         Command::Migrate => migrate(&settings.storage),
@@ -97,21 +99,22 @@ fn run(command: Command, cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-fn check(cli: Cli) -> Result<Settings, Faults> {
+fn check(cli: Cli) -> Result<(Settings, Log), Faults> {
     let mut faults = Faults::default();
     let storage = cli.storage.check(&mut faults);
     let server = cli.server.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
     let place = cli.place.check(&mut faults);
+    let log = cli.log.check(&mut faults);
     if let Some(storage) = &storage {
         kos_assembly::judge_storage(storage, &mut faults);
     }
     if let Some(webhooks) = &webhooks {
         kos_assembly::judge_webhooks(webhooks, &mut faults);
     }
-    match (storage, server, webhooks, place) {
-        (Some(storage), Some(server), Some(webhooks), Some(place)) => {
-            faults.finish().map(|()| Settings { storage, server, webhooks, place })
+    match (storage, server, webhooks, place, log) {
+        (Some(storage), Some(server), Some(webhooks), Some(place), Some(log)) => {
+            faults.finish().map(|()| (Settings { storage, server, webhooks, place }, log))
         }
         _ => Err(faults),
     }

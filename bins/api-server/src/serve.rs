@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::HttpServer;
 use actix_web::dev::Server as HttpService;
 use anyhow::Context;
-use kos_assembly::{Database, Role, now, repository, sender, surroundings};
+use kos_assembly::{Database, Presence, Role, now, repository, sender, surroundings};
 use kos_boot::settings::Server;
 use kos_boot::{secret_file, shutdown};
 use kos_delivery::{Engine, Settings as EngineSettings};
@@ -33,8 +33,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: is another server running? BIND_ADDR chooses another"))?;
     let database = Database::open(&settings.storage, Role::Owner)?;
+    let presence = database.is_embedded().then(|| Presence::enter(&settings.storage.data_dir)).transpose();
+    let presence = presence.with_context(|| format!("cannot write to {}", settings.storage.data_dir.display()))?;
+    let is_joining = presence.as_ref().is_some_and(|presence| !presence.is_first());
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(settings, &database, listener));
+    let served = runtime.block_on(serve(settings, &database, listener, is_joining));
     runtime.shutdown_background();
     database.close()?;
     served
@@ -45,7 +48,12 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")
 }
 
-async fn serve(settings: &Settings, database: &Database, listener: TcpListener) -> anyhow::Result<()> {
+async fn serve(
+    settings: &Settings,
+    database: &Database,
+    listener: TcpListener,
+    is_joining: bool,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let metrics = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     let applied = database.ready().await?;
@@ -75,7 +83,8 @@ async fn serve(settings: &Settings, database: &Database, listener: TcpListener) 
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .client_request_timeout(std::time::Duration::from_secs(10))
         .run();
-    banner::print(address, database, &settings.storage, applied.len(), &key);
+    let data = banner::data(database, &settings.storage, applied.len(), is_joining);
+    banner::print(address, &data, &key);
     tokio::select! {
         stopped = until_told(service) => stopped?,
         () = watch(database) => {}

@@ -1,11 +1,14 @@
 //! One report: count, write, store, deliver.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
 use kos_assembly::{Database, Role, now, repository, sender, surroundings};
 use kos_delivery::{Engine, Settings as EngineSettings};
 use kos_model::{EventId, Locale};
 use kos_reports::{Figures, Kind, Period, Report};
-use kos_repository::{Counted, DeliveryFilter, DeliveryRecord, NewEvent, ReportClaim, Repository};
+use kos_repository::{Counted, DeliveryFilter, DeliveryRecord, DeliveryState, NewEvent, ReportClaim, Repository};
+use tokio::time::sleep;
 
 use crate::{Settings, Which};
 
@@ -27,6 +30,12 @@ struct Sent {
 
 /// Deliveries of one report that are looked at.
 const LOOK_AT: u32 = 1_000;
+
+/// How long is waited for what an api-server or another reporter has in hand: longer than an attempt may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often is looked whether they are done.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Opens everything, does the work, delivers what it caused, and closes everything.
 pub(crate) fn with_database(
@@ -61,16 +70,16 @@ impl Desk {
         };
         anyhow::ensure!(period.is_closed(now()), "the {kind} period of {} is not over yet", period.first_day());
         if which.dry_run {
-            return self.print(&period).await;
+            println!("{}", self.shown(&period).await?);
+            return Ok(());
         }
         self.emit(&period, which.force).await?;
         self.deliver().await
     }
 
-    /// Shows a report as it would be sent.
-    pub(crate) async fn print(&self, period: &Period) -> anyhow::Result<()> {
-        println!("{}", self.report(period).await?.text(self.locale));
-        Ok(())
+    /// A report as it would be sent.
+    pub(crate) async fn shown(&self, period: &Period) -> anyhow::Result<String> {
+        Ok(self.report(period).await?.titled(self.locale))
     }
 
     /// Stores a report with its deliveries, if it was not stored before or is wanted again.
@@ -92,11 +101,29 @@ impl Desk {
     /// Delivers what is due now, and says what came of the reports; what fails is retried by the
     /// api-server, or by the next `reporter due`.
     pub(crate) async fn deliver(&self) -> anyhow::Result<()> {
-        self.engine.run_until_idle().await.context("the reports are stored, but not delivered yet")?;
+        let since = Instant::now();
+        loop {
+            self.engine.run_until_idle().await.context("the reports are stored, but not delivered yet")?;
+            if !self.is_helped().await? || since.elapsed() > PATIENCE {
+                break;
+            }
+            sleep(LOOK_EVERY).await;
+        }
         for sent in &self.sent {
             println!("{}", self.outcome(sent).await?);
         }
         Ok(())
+    }
+
+    /// Whether another process has a part of our reports in hand, which is neither delivered yet nor to be retried.
+    async fn is_helped(&self) -> anyhow::Result<bool> {
+        for sent in &self.sent {
+            let open = self.deliveries(sent.event, false).await?;
+            if open.iter().any(|delivery| delivery.state == DeliveryState::Sending) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// `the daily report of 2025-11-24: delivered to 2 of 3 webhooks, 1 will be retried`
@@ -107,12 +134,13 @@ impl Desk {
         }
         let open = self.deliveries(*event, false).await?;
         let failed = self.deliveries(*event, true).await?;
-        let mut text = format!(
-            "{title}: delivered to {} of {webhooks} webhooks",
-            webhooks.saturating_sub(open.len() + failed.len())
-        );
-        if !open.is_empty() {
-            text.push_str(&format!(", {} will be retried", open.len()));
+        let delivered = webhooks.saturating_sub(open.len() + failed.len());
+        let mut text = format!("{title}: delivered to {delivered} of {webhooks} webhooks");
+        for then in [RETRIED, QUEUED, SENDING, PARKED] {
+            let count = open.iter().filter(|delivery| future(delivery) == then).count();
+            if count > 0 {
+                text.push_str(&format!(", {count} {then}"));
+            }
         }
         for delivery in failed {
             let reason = delivery.reason.unwrap_or_default();
@@ -131,6 +159,26 @@ impl Desk {
         let current = self.repository.report_count(period.start(), period.end()).await?;
         let before = self.repository.report_count(previous.start(), previous.end()).await?;
         Ok(Report { period: period.clone(), current: figures(current), previous: figures(before) })
+    }
+}
+
+const RETRIED: &str = "will be retried";
+const QUEUED: &str = "wait for their turn";
+const SENDING: &str = "still being sent by another process";
+const PARKED: &str = "kept for webhooks that are switched off";
+
+/// What becomes of a delivery that is still open.
+fn future(delivery: &DeliveryRecord) -> &'static str {
+    match delivery.state {
+        DeliveryState::Sending => SENDING,
+        DeliveryState::Parked => PARKED,
+        DeliveryState::Waiting if delivery.attempts == 0 && delivery.waits_for.is_none() => QUEUED,
+        DeliveryState::Waiting
+        | DeliveryState::Delivered
+        | DeliveryState::Dead
+        | DeliveryState::Cancelled
+        | DeliveryState::Skipped
+        | DeliveryState::Expired => RETRIED,
     }
 }
 

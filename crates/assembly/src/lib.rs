@@ -2,6 +2,7 @@
 //! surroundings. It decides nothing; it only joins what the other crates offer.
 
 mod database;
+mod presence;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender, TargetDraft, Webhook
 use secrecy::ExposeSecret;
 
 pub use database::{Database, Role};
+pub use presence::Presence;
 
 /// Connections that one program may have to the embedded Postgres, which takes 100: a reporter and a
 /// second server need some too.

@@ -1,4 +1,4 @@
-//! Settings: flags, then the environment, then defaults; read once, every fault told at once.
+//! Settings: flags, then the environment, then a file, then defaults; read once, every fault told at once.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -71,10 +71,10 @@ pub struct StorageArgs {
     database_connections: String,
     /// The embedded Postgres and the files of keys; ~/.local/share/knowledge-os, for root /var/lib/knowledge-os
     #[arg(long, env = "DATA_DIR")]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<OsString>,
     /// The folder of initdb and pg_ctl, when they are not found by themselves
     #[arg(long, env = "PG_BIN_DIR")]
-    pg_bin_dir: Option<PathBuf>,
+    pg_bin_dir: Option<OsString>,
     /// Keys that seal stored secrets: base64 of 32 bytes each, by commas; the first seals, all open
     #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true)]
     encryption_keys: Option<String>,
@@ -101,13 +101,14 @@ impl StorageArgs {
     /// Understands these settings, or notes what is wrong with them.
     pub fn check(self, faults: &mut Faults) -> Option<Storage> {
         let connections = faults.take("DATABASE_CONNECTIONS", in_range(&self.database_connections, 2, 500));
-        let data_dir = faults.take("DATA_DIR", self.data_dir.map_or_else(default_data_dir, Ok));
+        let folder = |given: Option<OsString>| given.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let data_dir = faults.take("DATA_DIR", folder(self.data_dir).map_or_else(default_data_dir, Ok));
         let keys = faults.take("ENCRYPTION_KEYS", encryption_keys(self.encryption_keys.as_deref().unwrap_or_default()));
         Some(Storage {
             database_url: self.database_url.filter(|url| !url.is_empty()).map(SecretString::from),
             connections: connections?,
             data_dir: data_dir?,
-            pg_bin_dir: self.pg_bin_dir,
+            pg_bin_dir: folder(self.pg_bin_dir),
             search_path: environment("PATH"),
             encryption_keys: keys?,
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::web::BytesMut;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
@@ -37,12 +37,10 @@ impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Body<T, MA
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
+        let readable = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
-            if !is_json {
-                return Err(ApiError::UnsupportedMediaType(JSON));
-            }
+            readable?;
             parse(&read(payload, MAX).await?).map(Self)
         })
     }
@@ -56,28 +54,34 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
+        let readable = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
             let bytes = read(payload, MAX_BODY).await?;
-            match bytes.is_empty() {
-                true => Ok(Self(T::default())),
-                false if is_json => parse(&bytes).map(Self),
-                false => Err(ApiError::UnsupportedMediaType(JSON)),
+            if bytes.is_empty() {
+                return Ok(Self(T::default()));
             }
+            readable?;
+            parse(&bytes).map(Self)
         })
     }
 }
 
-pub(crate) fn is_json(request: &HttpRequest) -> bool {
-    content_type(request)
-        .is_some_and(|kind| kind == JSON || (kind.starts_with("application/") && kind.ends_with("+json")))
+/// Whether the body is said to be JSON.
+pub(crate) fn is_json(request: &HttpRequest) -> Result<()> {
+    is_of(request, JSON, |kind| kind == JSON || (kind.starts_with("application/") && kind.ends_with("+json")))
 }
 
-/// The body's type, without its parameters.
-pub(crate) fn content_type(request: &HttpRequest) -> Option<String> {
-    let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence)
+/// Whether the body is said to be as it is, and of a type that is taken; `wanted` is what to send otherwise. Nothing
+/// is unpacked: a few bytes could become many.
+pub(crate) fn is_of(request: &HttpRequest, wanted: &'static str, takes: impl Fn(&str) -> bool) -> Result<()> {
+    let header = |name| request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if let Some(encoding) = header(CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(ApiError::UnsupportedEncoding(encoding));
+    }
+    let kind = header(CONTENT_TYPE).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if takes(&essence) { Ok(()) } else { Err(ApiError::UnsupportedMediaType(wanted)) }
 }
 
 pub(crate) async fn read(payload: Payload, max: usize) -> Result<BytesMut> {

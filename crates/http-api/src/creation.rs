@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::body::{JSON, MAX_BODY, is_json, parse, read};
+use crate::body::{MAX_BODY, is_json, parse, read};
 use crate::path::etag;
 use crate::problem::{ApiError, Result};
 use crate::state::State;
@@ -36,13 +36,11 @@ impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Creation<T
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
+        let readable = is_json(request);
         let (key, route) = (key(request), request.path().to_owned());
         let payload = payload.take();
         Box::pin(async move {
-            if !is_json {
-                return Err(ApiError::UnsupportedMediaType(JSON));
-            }
+            readable?;
             let key = key?;
             let bytes = read(payload, MAX).await?;
             let body = parse(&bytes)?;

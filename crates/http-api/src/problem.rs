@@ -39,6 +39,8 @@ pub enum ApiError {
     TooLarge(usize),
     /// The body is not what the endpoint reads; names the type that is.
     UnsupportedMediaType(&'static str),
+    /// The body is packed; names how.
+    UnsupportedEncoding(String),
     /// The thing changed since the caller read it.
     PreconditionFailed,
     /// As things stand this cannot be done.
@@ -112,7 +114,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) | Self::Clash(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => StatusCode::SERVICE_UNAVAILABLE,
@@ -134,6 +136,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::TooLarge(_) => "too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedEncoding(_) => "unsupported_content_encoding",
             Self::PreconditionFailed => "precondition_failed",
             Self::Conflict(_) => "conflict",
             Self::Clash(clash) => clash.code,
@@ -154,6 +157,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => "The method is not allowed here",
             Self::TooLarge(_) => "The body is too large",
             Self::UnsupportedMediaType(_) => "The body must be JSON",
+            Self::UnsupportedEncoding(_) => "The body must not be compressed",
             Self::PreconditionFailed => "It was changed in the meantime",
             Self::Conflict(_) | Self::Clash(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
@@ -176,6 +180,10 @@ impl ApiError {
             Self::MethodNotAllowed(allowed) => format!("use {allowed}"),
             Self::TooLarge(limit) => format!("at most {limit} bytes: send less, or split it"),
             Self::UnsupportedMediaType(kind) => format!("set Content-Type: {kind}"),
+            Self::UnsupportedEncoding(encoding) => {
+                let encoding: String = encoding.chars().take(40).collect();
+                format!("Content-Encoding: {encoding} is not read here: send it uncompressed, without that header")
+            }
             Self::PreconditionFailed => "If-Match names an older version: read it again, then repeat".to_owned(),
             Self::Unavailable(_) => {
                 "try again in a moment; a write that was under way may have been stored all the same".to_owned()
@@ -207,6 +215,7 @@ impl ApiError {
             | Self::MethodNotAllowed(_)
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedEncoding(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Unavailable(_)
@@ -258,6 +267,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedEncoding(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Clash(_)
@@ -278,6 +288,7 @@ impl ApiError {
             | Self::MethodNotAllowed(_)
             | Self::TooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedEncoding(_)
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Clash(_)
@@ -365,6 +376,9 @@ impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Malformed(violation) => Self::Malformed(violation),
+            Fault::Invalid(whole) if whole.pointer.is_empty() => {
+                Violation { detail: format!("body {}", whole.detail), ..whole }.into()
+            }
             Fault::Invalid(violation) => violation.into(),
         }
     }

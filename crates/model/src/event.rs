@@ -179,7 +179,8 @@ impl fmt::Display for EventFilter {
 
 macro_rules! catalogue {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $emoji:literal, $en:literal, $ru:literal;)+) => {
-        /// The events that Knowledge OS emits itself; integrators may post any other name.
+        /// The events that Knowledge OS emits itself; integrators may post any name but those that are
+        /// [its own alone](Self::is_ours_alone).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Known {
             $($(#[$doc])* $name,)+
@@ -280,6 +281,20 @@ impl Known {
     #[must_use]
     pub fn event_type(self) -> EventType {
         EventType(self.as_str().to_owned())
+    }
+
+    /// Whether it says what the service alone knows: how a webhook fares, and what a period came to. Nobody else may
+    /// tell it, or its readers could not rely on it.
+    #[must_use]
+    pub const fn is_ours_alone(self) -> bool {
+        matches!(
+            self,
+            Self::DailyReport
+                | Self::WeeklyReport
+                | Self::WebhookFailing
+                | Self::WebhookDisabled
+                | Self::WebhookRecovered
+        )
     }
 }
 

@@ -1,6 +1,11 @@
 //! JSON, read strictly: every fault with the place where it stands, in the words of JSON.
 
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
@@ -116,6 +121,119 @@ fn json_value(found: &str) -> String {
     if short.len() < found.len() { format!("{short}…") } else { short }
 }
 
+/// An object of whatever fields, none of which is given twice at any depth: Serde would keep the last one alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields(Map<String, Value>);
+
+impl Deref for Fields {
+    type Target = Map<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl From<Fields> for Map<String, Value> {
+    fn from(fields: Fields) -> Self {
+        fields.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Fields, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = given.next_key::<Cow<'de, str>>()? {
+            if fields.contains_key(name.as_ref()) {
+                return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            let Field(value) = given.next_value()?;
+            fields.insert(name.into_owned(), value);
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// As [`Fields`], for those who keep a plain map (`deserialize_with`).
+///
+/// # Errors
+/// It is no object, or gives a field twice.
+pub fn fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Fields::deserialize(deserializer).map(Map::from)
+}
+
+/// A value of any kind within [`Fields`].
+struct Field(Value);
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor).map(Self)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Field(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, given: A) -> Result<Value, A::Error> {
+        FieldsVisitor.visit_map(given).map(|fields| Value::Object(fields.0))
+    }
+}
+
 /// Refuses what Postgres cannot keep in JSON, at the place where it stands.
 ///
 /// # Errors
@@ -146,4 +264,49 @@ pub(crate) fn nul(place: &str) -> Violation {
 #[must_use]
 pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Sent {
+        metadata: Fields,
+    }
+
+    fn refused(json: &str) -> (String, &'static str) {
+        let fault = read::<Sent>(json.as_bytes()).unwrap_err().into_violation();
+        (fault.pointer, fault.code)
+    }
+
+    #[test]
+    fn a_field_that_is_given_twice_is_named_by_its_place_at_any_depth() {
+        let duplicate = |pointer: &str| (pointer.to_owned(), "duplicate_field");
+        assert_eq!(refused(r#"{"metadata": {"a": 1, "a": 1}}"#), duplicate("/metadata/a"));
+        assert_eq!(
+            refused(r#"{"metadata": {"a": [0, {"b/c": 1, "d": 2, "b/c": 3}]}}"#),
+            duplicate("/metadata/a/1/b~1c")
+        );
+        assert_eq!(refused(r#"{"metadata": []}"#), ("/metadata".to_owned(), "wrong_type"));
+        assert_eq!(refused(r#"{"metadata": null}"#), ("/metadata".to_owned(), "wrong_type"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_is_said_without_a_place() {
+        let fault = read::<Sent>(b"null").unwrap_err().into_violation();
+        assert_eq!(fault.to_string(), "must be an object, and not null");
+    }
+
+    proptest! {
+        #[test]
+        fn what_has_no_field_twice_is_read_as_it_is(fields in any::<Vec<(String, Option<f64>)>>(), flag in any::<bool>()) {
+            let fields: Map<String, Value> = fields.into_iter().map(|(name, number)| (name, number.into())).collect();
+            let sent = serde_json::json!({"metadata": {"deep": [fields, flag, -1, u64::MAX, "text", null]}});
+            let read = read::<Sent>(sent.to_string().as_bytes()).unwrap();
+            prop_assert_eq!(Value::Object(read.metadata.into()), sent["metadata"].clone());
+        }
+    }
 }

@@ -33,9 +33,13 @@ impl Kind {
     /// The event that carries the report.
     #[must_use]
     pub fn event_type(self) -> EventType {
+        self.known().event_type()
+    }
+
+    pub(crate) const fn known(self) -> Known {
         match self {
-            Self::Daily => Known::DailyReport.event_type(),
-            Self::Weekly => Known::WeeklyReport.event_type(),
+            Self::Daily => Known::DailyReport,
+            Self::Weekly => Known::WeeklyReport,
         }
     }
 
@@ -164,8 +168,9 @@ impl Period {
 pub struct Owed {
     /// Whose reports should have been sent and were not, oldest first.
     pub periods: Vec<Period>,
-    /// The first and the last of those that are too old to be made up for, when there are any.
-    pub left_out: Option<(Period, Period)>,
+    /// Those that are too old to be made up for, as stretches without a gap: the first and the last of each, oldest
+    /// first. Told along with what is owed, and not otherwise: cron asks every five minutes.
+    pub left_out: Vec<(Period, Period)>,
 }
 
 /// What should have been sent by `now` and was not. `made` are the first days of periods that were
@@ -175,20 +180,32 @@ pub struct Owed {
 pub fn due(kind: Kind, schedule: &Schedule, now: DateTime<Utc>, made: &[NaiveDate]) -> Owed {
     let Some(fired) = schedule.last_due(now) else { return Owed::default() };
     let newest = Period::last_closed(kind, fired, schedule.time_zone());
-    let (Some(first), Some(last)) = (made.iter().min(), made.iter().max()) else {
-        return Owed { periods: vec![newest], left_out: None };
+    let Some(first) = made.iter().min() else {
+        return Owed { periods: vec![newest], left_out: Vec::new() };
     };
     let back = std::iter::successors(Some(newest), |period| Some(period.previous()));
-    let window = back.clone().take(kind.catch_up());
-    let is_owed = |period: &Period| period.first_day > *first && !made.contains(&period.first_day);
-    let mut periods: Vec<Period> = window.filter(is_owed).collect();
+    let back = back.take_while(|period| period.first_day > *first);
+    let is_missing = |period: &Period| !made.contains(&period.first_day);
+    let mut periods: Vec<Period> = back.clone().take(kind.catch_up()).filter(is_missing).collect();
+    if periods.is_empty() {
+        return Owed::default();
+    }
     periods.reverse();
-    let mut too_old = back.skip(kind.catch_up()).take_while(|period| period.first_day > *last);
-    let left_out = too_old.next().map(|newest| {
-        let oldest = too_old.last().unwrap_or_else(|| newest.clone());
-        (oldest, newest)
-    });
-    Owed { periods, left_out }
+    let mut too_old: Vec<Period> = back.skip(kind.catch_up()).filter(is_missing).collect();
+    too_old.reverse();
+    Owed { periods, left_out: stretches(too_old) }
+}
+
+/// Joins what follows one another.
+fn stretches(periods: Vec<Period>) -> Vec<(Period, Period)> {
+    let mut stretches: Vec<(Period, Period)> = Vec::new();
+    for period in periods {
+        match stretches.last_mut() {
+            Some((_, last)) if last.next() == period => *last = period,
+            Some(_) | None => stretches.push((period.clone(), period)),
+        }
+    }
+    stretches
 }
 
 #[cfg(test)]
@@ -265,16 +282,68 @@ mod tests {
         let monday = Utc.with_ymd_and_hms(2025, 11, 24, 9, 0, 0).unwrap();
         let owed = |made: &[_]| {
             let owed = due(Kind::Weekly, &schedule, monday, made);
-            let left_out = owed.left_out.map(|(first, last)| (first.first_day, last.first_day));
+            let left_out: Vec<_> =
+                owed.left_out.iter().map(|(first, last)| (first.first_day, last.first_day)).collect();
             (owed.periods.iter().map(Period::first_day).collect::<Vec<_>>(), left_out)
         };
         let (newest, before) = (day(2025, 11, 17), day(2025, 11, 10));
-        assert_eq!(owed(&[]), (vec![newest], None));
-        assert_eq!(owed(&[before]), (vec![newest], None));
-        let left_out = Some((day(2025, 9, 8), day(2025, 11, 3)));
+        assert_eq!(owed(&[]), (vec![newest], vec![]));
+        assert_eq!(owed(&[before]), (vec![newest], vec![]));
+        let left_out = vec![(day(2025, 9, 8), day(2025, 11, 3))];
         assert_eq!(owed(&[day(2025, 9, 1)]), (vec![before, newest], left_out));
-        assert_eq!(owed(&[day(2025, 11, 3), newest]), (vec![before], None), "a hole is filled");
-        assert_eq!(owed(&[newest]), (vec![], None), "what was before the first report is owed to nobody");
+        assert_eq!(owed(&[day(2025, 11, 3), newest]), (vec![before], vec![]), "a hole is filled");
+        assert_eq!(owed(&[newest]), (vec![], vec![]), "what was before the first report is owed to nobody");
+    }
+
+    #[test]
+    fn whatever_is_left_out_is_told_also_between_two_that_were_made() {
+        let schedule = Schedule::parse(crate::DAILY, Tz::UTC).unwrap();
+        let now = Utc.with_ymd_and_hms(2026, 11, 25, 9, 0, 0).unwrap();
+        let november = |date| day(2026, 11, date);
+        let days = |made: &[u32]| {
+            let owed = due(Kind::Daily, &schedule, now, &made.iter().map(|date| november(*date)).collect::<Vec<_>>());
+            let left_out = owed.left_out.iter().map(|(first, last)| (first.first_day, last.first_day));
+            (owed.periods.iter().map(Period::first_day).collect::<Vec<_>>(), left_out.collect::<Vec<_>>())
+        };
+        let made_up = vec![november(22), november(23)];
+        assert_eq!(days(&[24, 20]), (made_up.clone(), vec![(november(21), november(21))]));
+        let stretches = vec![(november(13), november(14)), (november(16), november(21))];
+        assert_eq!(days(&[24, 15, 12]), (made_up, stretches));
+        assert_eq!(days(&[24, 23, 22, 20]), (vec![], vec![]), "cron asks every five minutes: nothing new, not a word");
+    }
+
+    #[test]
+    fn a_report_comes_once_at_its_hour_on_both_sides_of_a_clock_change() {
+        let zone = Tz::Europe__Berlin;
+        let schedule = Schedule::parse(crate::DAILY, zone).unwrap();
+        let weekly = Schedule::parse(crate::WEEKLY, zone).unwrap();
+        // Nine o'clock is an hour earlier in UTC from the spring change on, an hour later from the autumn one.
+        for (changed, before, after) in [
+            (day(2025, 3, 30), "2025-03-29T08:00:00Z", "2025-03-31T07:00:00Z"),
+            (day(2025, 10, 26), "2025-10-25T07:00:00Z", "2025-10-27T08:00:00Z"),
+        ] {
+            let (before, after): (DateTime<Utc>, DateTime<Utc>) = (before.parse().unwrap(), after.parse().unwrap());
+            let mut made = vec![changed.pred_opt().unwrap().pred_opt().unwrap()];
+            let mut sent = Vec::new();
+            let mut now = before + chrono::TimeDelta::minutes(1);
+            while now <= after + chrono::TimeDelta::hours(1) {
+                for period in due(Kind::Daily, &schedule, now, &made).periods {
+                    made.push(period.first_day);
+                    sent.push((period.first_day, now));
+                }
+                now += chrono::TimeDelta::minutes(1);
+            }
+            assert_eq!(sent.last(), Some(&(changed, after)), "the day of the change, at nine of the day after");
+            assert_eq!(sent.len(), 2, "{sent:?}");
+            let week = due(Kind::Weekly, &weekly, after, &[]).periods;
+            assert_eq!(week.len(), 1);
+            assert_eq!(week[0].last_day(), changed, "the clocks change on a Sunday");
+            assert_eq!(
+                (week[0].end() - week[0].start()).num_hours(),
+                if changed == day(2025, 3, 30) { 167 } else { 169 }
+            );
+            assert!(due(Kind::Weekly, &weekly, after - chrono::TimeDelta::minutes(1), &[changed]).periods.is_empty());
+        }
     }
 
     proptest! {

@@ -72,6 +72,14 @@ const DAILY: &[Line] = &[NEW_KNOWLEDGE, COMPLETED_TASKS, INTERACTIONS];
 const WEEKLY: &[Line] = &[NEW_KNOWLEDGE, COMPLETED_TASKS, EXPERTS, DOMAINS];
 
 impl Report {
+    /// The report as a chat shows it: its name, then the text.
+    #[must_use]
+    pub fn titled(&self, locale: Locale) -> String {
+        let known = self.period.kind().known();
+        let title = pick((known.title_ru(), known.title_en()), locale);
+        format!("{} {title}\n{}", known.emoji(), self.text(locale))
+    }
+
     /// The report as plain text, the period on its first line.
     #[must_use]
     pub fn text(&self, locale: Locale) -> String {
@@ -243,6 +251,135 @@ mod tests {
         👤 Experts in all: 7 =
         🗂️ Domains in all: 3 ▲ new
         ");
+    }
+
+    #[test]
+    fn a_day_in_english_by_its_name() {
+        insta::assert_snapshot!(report(Kind::Daily, busy(), before()).titled(Locale::En), @"
+        📊 Daily report
+        24 November 2025, Monday
+
+        📚 New knowledge: 12 ▲ +3 (+33 %)
+        ✅ Completed tasks: 5 ▼ −1 (−17 %)
+        💬 Interactions: 40 =
+        ⭐ Average feedback: 4.5 (21 ratings) ▲ +0.3
+        ");
+    }
+
+    #[test]
+    fn a_week_in_russian_by_its_name() {
+        insta::assert_snapshot!(report(Kind::Weekly, busy(), before()).titled(Locale::Ru), @"
+        📈 Еженедельный отчёт
+        24–30 ноября 2025
+
+        📚 Новых знаний: 12 ▲ +3 (+33 %)
+        ✅ Завершённых задач: 5 ▼ −1 (−17 %)
+        👤 Всего экспертов: 7 =
+        🗂️ Всего доменов: 3 ▲ впервые
+        ");
+    }
+
+    #[test]
+    fn what_is_sent_of_a_day_of_23_hours() {
+        insta::assert_snapshot!(sent(&day_of_change(2025, 3, 30)), @r#"
+        {
+          "message": "30 March 2025, Sunday\n\n📚 New knowledge: 12 ▲ +3 (+33 %)\n✅ Completed tasks: 5 ▼ −1 (−17 %)\n💬 Interactions: 40 =\n⭐ Average feedback: 4.5 (21 ratings) ▲ +0.3",
+          "messages": {
+            "en": "30 March 2025, Sunday\n\n📚 New knowledge: 12 ▲ +3 (+33 %)\n✅ Completed tasks: 5 ▼ −1 (−17 %)\n💬 Interactions: 40 =\n⭐ Average feedback: 4.5 (21 ratings) ▲ +0.3",
+            "ru": "30 марта 2025, воскресенье\n\n📚 Новых знаний: 12 ▲ +3 (+33 %)\n✅ Завершённых задач: 5 ▼ −1 (−17 %)\n💬 Взаимодействий: 40 =\n⭐ Средний feedback: 4,5 (21 оценка) ▲ +0,3"
+          },
+          "report": {
+            "figures": {
+              "average_feedback": {
+                "count": 21,
+                "previous": 4.2,
+                "value": 4.46
+              },
+              "completed_tasks": {
+                "delta": -1,
+                "delta_percent": -17,
+                "previous": 6,
+                "value": 5
+              },
+              "interactions": {
+                "delta": 0,
+                "delta_percent": 0,
+                "previous": 40,
+                "value": 40
+              },
+              "new_knowledge": {
+                "delta": 3,
+                "delta_percent": 33,
+                "previous": 9,
+                "value": 12
+              }
+            },
+            "first_day": "2025-03-30",
+            "kind": "daily",
+            "last_day": "2025-03-30",
+            "period_end": "2025-03-30T22:00:00Z",
+            "period_start": "2025-03-29T23:00:00Z",
+            "time_zone": "Europe/Berlin"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_is_sent_of_a_day_of_25_hours() {
+        insta::assert_snapshot!(sent(&day_of_change(2025, 10, 26)), @r#"
+        {
+          "message": "26 October 2025, Sunday\n\n📚 New knowledge: 12 ▲ +3 (+33 %)\n✅ Completed tasks: 5 ▼ −1 (−17 %)\n💬 Interactions: 40 =\n⭐ Average feedback: 4.5 (21 ratings) ▲ +0.3",
+          "messages": {
+            "en": "26 October 2025, Sunday\n\n📚 New knowledge: 12 ▲ +3 (+33 %)\n✅ Completed tasks: 5 ▼ −1 (−17 %)\n💬 Interactions: 40 =\n⭐ Average feedback: 4.5 (21 ratings) ▲ +0.3",
+            "ru": "26 октября 2025, воскресенье\n\n📚 Новых знаний: 12 ▲ +3 (+33 %)\n✅ Завершённых задач: 5 ▼ −1 (−17 %)\n💬 Взаимодействий: 40 =\n⭐ Средний feedback: 4,5 (21 оценка) ▲ +0,3"
+          },
+          "report": {
+            "figures": {
+              "average_feedback": {
+                "count": 21,
+                "previous": 4.2,
+                "value": 4.46
+              },
+              "completed_tasks": {
+                "delta": -1,
+                "delta_percent": -17,
+                "previous": 6,
+                "value": 5
+              },
+              "interactions": {
+                "delta": 0,
+                "delta_percent": 0,
+                "previous": 40,
+                "value": 40
+              },
+              "new_knowledge": {
+                "delta": 3,
+                "delta_percent": 33,
+                "previous": 9,
+                "value": 12
+              }
+            },
+            "first_day": "2025-10-26",
+            "kind": "daily",
+            "last_day": "2025-10-26",
+            "period_end": "2025-10-26T23:00:00Z",
+            "period_start": "2025-10-25T22:00:00Z",
+            "time_zone": "Europe/Berlin"
+          }
+        }
+        "#);
+    }
+
+    /// The day on which the clocks of Berlin change.
+    fn day_of_change(year: i32, month: u32, day: u32) -> Report {
+        let date = NaiveDate::from_ymd_opt(year, month, day).unwrap();
+        let period = Period::containing(Kind::Daily, date, Tz::Europe__Berlin);
+        Report { period, current: busy(), previous: before() }
+    }
+
+    fn sent(report: &Report) -> String {
+        serde_json::to_string_pretty(&report.payload(Locale::En)).unwrap()
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod list;
 pub(crate) mod types;
 
 use chrono::{DateTime, Utc};
+use kos_model::event::Known;
 use kos_model::{Event, EventId, EventType, Payload, Violation, Violations};
 use kos_repository::NewEvent;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,8 @@ pub(crate) struct EventsQuery {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateEvent {
-    /// What happened: one of the catalogue's names or your own, `^[a-z][a-z0-9_]{0,63}$`.
+    /// What happened: one of the catalogue's names or your own, `^[a-z][a-z0-9_]{0,63}$`. Reports and what is told of
+    /// webhooks are the service's own.
     #[schema(example = "task_completed")]
     event_type: String,
     /// The details, a JSON object of up to 256 KiB. Chats show `message`, then `content`, then the other plain fields.
@@ -91,6 +93,19 @@ pub(crate) fn check(body: CreateEvent) -> Result<NewEvent, Violations> {
     match (event_type, payload) {
         (Some(event_type), Some(payload)) => Ok(NewEvent::new(event_type, payload)),
         _ => Err(faults),
+    }
+}
+
+/// As [`check`], of an event that somebody else than the service wants to tell.
+pub(crate) fn check_told(body: CreateEvent) -> Result<NewEvent, Violations> {
+    let event = check(body)?;
+    match Known::find(&event.event_type) {
+        Some(known) if known.is_ours_alone() => {
+            let detail =
+                format!("`{}` is told by the service alone, when it is so: choose another name", known.as_str());
+            Err(Violation::new("/event_type", "reserved_event", detail).into())
+        }
+        Some(_) | None => Ok(event),
     }
 }
 

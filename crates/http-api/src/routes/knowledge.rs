@@ -20,6 +20,7 @@ use actix_web::http::header::ETAG;
 use chrono::{DateTime, Utc};
 use kos_delivery::Intake;
 use kos_model::KnowledgeId;
+use kos_model::json::Fields;
 use kos_model::knowledge::KnowledgeDraft;
 use kos_repository::{ACTOR_API, ChangeTerms, ChangedKnowledge, KnowledgeRecord};
 use serde::{Deserialize, Serialize};
@@ -134,7 +135,7 @@ pub(crate) struct CreateKnowledge {
     lang: Option<String>,
     /// Anything else, kept as it is, up to 64 KiB of JSON.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    metadata: Option<Fields>,
 }
 
 impl CreateKnowledge {
@@ -147,7 +148,7 @@ impl CreateKnowledge {
             source_ref: self.source_ref,
             tags: self.tags.unwrap_or_default(),
             lang: self.lang,
-            metadata: self.metadata.unwrap_or_default(),
+            metadata: self.metadata.unwrap_or_default().into(),
         }
     }
 }

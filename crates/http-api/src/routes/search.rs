@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
+use kos_model::json::Fields;
 use kos_model::{Violation, Violations};
 use kos_repository::{Search, SearchFilter, SearchSort, Searched};
 use kos_search::Query;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use self::view::SearchResponse;
@@ -23,6 +23,9 @@ const MAX_LIMIT: u32 = 100;
 /// Finds that can be paged through.
 const MAX_OFFSET: u32 = 1_000;
 const MAX_TAGS: usize = 50;
+/// Exclusions and places narrow what is found, and signs are in no text.
+const NOTHING_TO_FIND: &str = "names nothing to look for: add a word or a \"phrase\" (exclusions, domains and tags only \
+                               narrow what those find; GET /knowledge lists by domain and tag)";
 
 /// What to look for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -49,7 +52,7 @@ pub(crate) struct SearchRequest {
     /// With these values in the metadata.
     #[serde(default)]
     #[schema(value_type = Object)]
-    metadata: Map<String, Value>,
+    metadata: Fields,
     /// The order; by relevance when not given.
     sort: Option<Sort>,
     /// `search` when not given; `suggest` while the query is still being typed: whatever its last word is,
@@ -113,7 +116,11 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<SearchRequest>) 
 fn check(request: SearchRequest) -> Result<Search> {
     storable("/metadata", &request.metadata)?;
     let mut faults = Violations::new();
-    let query = faults.take(Query::parse(&request.query)).unwrap_or_default();
+    let query = faults.take(Query::parse(&request.query));
+    // Whoever is still typing may have got no further than a quote.
+    if query.as_ref().is_some_and(Query::is_empty) && request.mode != Some(Mode::Suggest) {
+        faults.push(Violation::new("/query", "nothing_to_find", NOTHING_TO_FIND));
+    }
     let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         faults.push(Violation::new("/limit", "out_of_range", "must be from 1 to 100"));
@@ -131,7 +138,7 @@ fn check(request: SearchRequest) -> Result<Search> {
     }
     let typos = request.typo.unwrap_or(true);
     Ok(Search {
-        query,
+        query: query.unwrap_or_default(),
         typos,
         complete_last: request.mode == Some(Mode::Suggest) || typos && is_open(&request.query),
         filter: SearchFilter {
@@ -141,7 +148,7 @@ fn check(request: SearchRequest) -> Result<Search> {
             min_confidence: request.min_confidence,
             created_since: request.created_since,
             created_until: request.created_until,
-            metadata: request.metadata,
+            metadata: request.metadata.into(),
         },
         sort: request.sort.map(SearchSort::from).unwrap_or_default(),
         offset,

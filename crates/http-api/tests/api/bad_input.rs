@@ -150,9 +150,17 @@ fn faulty_knowledge() -> Vec<Fault> {
         ("/knowledge/batch", json!({"items": {}}), &["/items"]),
         ("/search", json!({"query": " "}), &["/query"]),
         ("/search", json!({"query": "x", "limit": 0}), &["/limit"]),
+        ("/search", json!({"query": "-word"}), &["/query"]),
+        ("/search", json!({"query": "\"", "limit": 0}), &["/query", "/limit"]),
+        ("/search", json!({"query": "domain:python tag:draft -\"old style\""}), &["/query"]),
         ("/search", json!({"query": "x".repeat(10_000), "min_confidence": 7}), &["/query", "/min_confidence"]),
         ("/events", json!({"event_type": "task completed"}), &["/event_type"]),
         ("/events", json!({"event_type": long_name}), &["/event_type"]),
+        ("/events", json!({"event_type": "webhook_disabled"}), &["/event_type"]),
+        ("/events", json!({"event_type": "webhook_failing"}), &["/event_type"]),
+        ("/events", json!({"event_type": "webhook_recovered"}), &["/event_type"]),
+        ("/events", json!({"event_type": "daily_report"}), &["/event_type"]),
+        ("/events", json!({"event_type": "weekly_report"}), &["/event_type"]),
         ("/events", json!({"event_type": "x", "payload": []}), &["/payload"]),
         ("/events", json!({"event_type": "x", "payload": {"a": {"b": "\u{0}"}}}), &["/payload/a/b"]),
         ("/events", json!({"event_type": "x", "payload": {"a": "x".repeat(300_000)}}), &["/payload"]),
@@ -222,6 +230,7 @@ fn faulty_webhooks() -> Vec<Fault> {
         ),
         ("/webhooks", custom(json!({"policy": {"retry_schedule": vec![60; 50]}})), &["/policy/retry_schedule"]),
         ("/webhooks", custom(json!({"policy": {"colour": 1}})), &["/policy/colour"]),
+        ("/webhooks", custom(json!({"policy": {"ordered": null}})), &["/policy/ordered"]),
     ]
 }
 
@@ -235,6 +244,13 @@ async fn what_is_no_json_or_too_much_of_it_is_refused() {
     }
     let twice = r#"{"content": "a", "content": "b"}"#;
     assert_problem(&bench.post_text("/knowledge", twice).await, 422, twice);
+    let inside = r#"{"content": "a", "metadata": {"a": {"b": 1, "b": 1}}}"#;
+    let reply = bench.post_text("/knowledge", inside).await;
+    assert_problem(&reply, 422, inside);
+    assert_eq!(reply.pointers(), ["/metadata/a/b"]);
+    let nothing = bench.post_text("/knowledge", "null").await;
+    assert_problem(&nothing, 422, "null");
+    assert_eq!(nothing.json()["detail"], "body must be an object, and not null");
     let deep = format!("{{\"content\": \"x\", \"metadata\": {{\"a\": {}{}}}}}", "[".repeat(5000), "]".repeat(5000));
     assert_problem(&bench.post_text("/knowledge", &deep).await, 400, "5000 brackets");
     let big = json!({"content": "x".repeat(2 << 20)}).to_string();
@@ -242,6 +258,77 @@ async fn what_is_no_json_or_too_much_of_it_is_refused() {
     let plain = TestRequest::post().uri("/knowledge").insert_header(("x-api-key", KEY)).set_payload("content=x");
     assert_problem(&bench.send(plain).await, 415, "no content type");
     assert_eq!(bench.stored().await, 0);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_packed_is_refused_by_the_header_that_says_so() {
+    let bench = Bench::new().await;
+    for path in ["/knowledge", "/knowledge/import", "/search", "/events", "/webhooks"] {
+        let request = TestRequest::post().uri(path).insert_header(("x-api-key", KEY));
+        let request = request.insert_header(("content-type", "application/json"));
+        let reply = bench.send(request.insert_header(("content-encoding", "gzip")).set_payload("\u{1f}")).await;
+        assert_problem(&reply, 415, path);
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with("Content-Encoding: gzip ") && detail.contains("send it uncompressed"), "{detail}");
+    }
+    let body = json!({"content": "as it is"});
+    let plain = bench.post_with("/knowledge", &body, ("content-encoding", "identity")).await;
+    assert_eq!(plain.status, StatusCode::CREATED, "{}", plain.text);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_in_a_change_is_refused_where_nothing_can_be_emptied() {
+    let bench = Bench::new().await;
+    let item = bench.create("/knowledge", &json!({"content": "x"})).await;
+    let other = bench.create("/knowledge", &json!({"content": "y"})).await;
+    let link = json!({"target_id": other.rsplit_once('/').unwrap().1, "kind": "supports"});
+    let paths = [
+        (
+            bench.custom("/hook", json!({})).await,
+            &["url", "chat_id", "secret", "headers", "policy", "events", "enabled", "name", "metadata", "locale"][..],
+        ),
+        (bench.create("/domains", &json!({"name": "d"})).await, &["name", "description"]),
+        (bench.create("/experts", &json!({"name": "e"})).await, &["name", "role", "bio", "domain_ids"]),
+        (bench.create("/tasks", &json!({"title": "t"})).await, &["title", "description", "status", "priority"]),
+        (bench.create(&format!("{item}/links"), &link).await, &["weight", "metadata"]),
+        (item, &["content", "confidence_score"]),
+    ];
+    for (path, fields) in paths {
+        let before = bench.get(&path).await.header("etag").to_owned();
+        for field in fields {
+            let reply = bench.patch(&path, &json!({*field: null})).await;
+            assert_problem(&reply, 422, &format!("{path} {field}"));
+            assert_eq!(reply.pointers(), [format!("/{field}")]);
+        }
+        assert_eq!(bench.get(&path).await.header("etag"), before, "{path}");
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_alone_may_tell_can_be_previewed_but_not_told() {
+    let bench = Bench::new().await;
+    let hook = bench.custom("/hook", json!({})).await;
+    let events = json!({"events": [{"event_type": "daily_report"}, {"event_type": "x"}]});
+    let results = bench.post("/events/batch", &events).await.json()["results"].clone();
+    assert_eq!(results[0]["errors"][0]["pointer"], "/event_type", "{results}");
+    let detail = results[0]["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("`daily_report` is told by the service alone"), "{detail}");
+    assert!(results[1]["id"].is_string(), "{results}");
+    let preview = bench.post(&format!("{hook}/preview"), &json!({"event_type": "daily_report"})).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_of_words_that_say_nothing_and_one_that_is_still_typed_are_answered() {
+    let bench = Bench::new().await;
+    for query in [json!({"query": "the and"}), json!({"query": "\"", "mode": "suggest"})] {
+        let reply = bench.post("/search", &query).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    }
     bench.finish().await;
 }
 

@@ -25,7 +25,7 @@ async fn a_domain_is_added_read_changed_and_removed_and_each_time_told_of() {
     assert_eq!(changed.json()["description"], "The language");
     let late = bench.patch_if(&path, &json!({"name": "x"}), "\"v1\"").await;
     assert_eq!(late.status, StatusCode::PRECONDITION_FAILED);
-    let same = bench.patch(&path, &json!({"name": "Python", "description": null})).await;
+    let same = bench.patch(&path, &json!({"name": "Python"})).await;
     assert_eq!(same.header("etag"), "\"v2\"", "nothing is different");
 
     assert_eq!(bench.delete(&path).await.status, StatusCode::NO_CONTENT);

@@ -65,7 +65,7 @@ pub struct KnowledgeLine {
     /// The language's code.
     pub lang: Option<String>,
     /// Anything else.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::fields")]
     pub metadata: Map<String, Value>,
     /// What readers said of it.
     #[serde(default)]
@@ -364,9 +364,7 @@ impl Importer {
         self.report.failed += 1;
         if self.report.errors.len() < MAX_ERRORS {
             let code = faults.as_slice().first().map_or("invalid", |fault| fault.code);
-            let detail = faults.to_string();
-            let detail = detail.strip_prefix(": ").unwrap_or(&detail).to_owned();
-            self.report.errors.push(LineError { line, code, detail });
+            self.report.errors.push(LineError { line, code, detail: faults.to_string() });
         }
     }
 }

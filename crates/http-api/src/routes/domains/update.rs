@@ -13,14 +13,17 @@ use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
 use crate::state::State;
 
-/// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
-/// otherwise.
+/// What is to change; a field that is absent stays as it is. Null is refused, but for those that say otherwise.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateDomain {
     /// Another name, which no other domain has.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// What it is about.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     description: Option<String>,
     /// After how many days what we are sure of counts half; null where knowledge does not age.
     #[serde(default, deserialize_with = "given")]

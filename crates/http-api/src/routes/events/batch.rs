@@ -8,7 +8,7 @@ use kos_repository::NewEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AcceptedEvent, CreateEvent, check};
+use super::{AcceptedEvent, CreateEvent, check_told};
 use crate::creation::{Creation, judged};
 use crate::problem::{FieldError, Result, field_errors};
 use crate::state::State;
@@ -58,7 +58,7 @@ pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateEve
     if !(1..=MAX_EVENTS).contains(&events.len()) {
         return Err(Violation::new("/events", "out_of_range", "must hold 1 to 100 events").into());
     }
-    let checked: Vec<_> = events.into_iter().map(check).collect();
+    let checked: Vec<_> = events.into_iter().map(check_told).collect();
     if request.idempotency.is_some() {
         let good: Vec<NewEvent> = checked.iter().filter_map(|event| event.as_ref().ok()).cloned().collect();
         let faults: Vec<Option<Violations>> = checked.into_iter().map(std::result::Result::err).collect();

@@ -5,7 +5,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use kos_model::EventId;
 
-use super::{AcceptedEvent, CreateEvent, check};
+use super::{AcceptedEvent, CreateEvent, check_told};
 use crate::creation::{Creation, answered};
 use crate::problem::Result;
 use crate::state::State;
@@ -21,7 +21,7 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateEvent>) -> Result<HttpResponse> {
-    let event = check(request.body)?;
+    let event = check_told(request.body)?;
     if request.idempotency.is_some() {
         let render = |(id, deliveries): (EventId, usize)| {
             answered(StatusCode::ACCEPTED, place(id), None, &AcceptedEvent { id, deliveries })

@@ -26,7 +26,8 @@ struct KnownType {
     title_en: &'static str,
 }
 
-/// Lists the catalogue. Any other name of `a-z`, `0-9` and `_` may be told as well.
+/// Lists the catalogue. Any other name of `a-z`, `0-9` and `_` may be told as well; reports and what is told of webhooks
+/// (`daily_report`, `weekly_report`, `webhook_failing`, `webhook_disabled`, `webhook_recovered`) come from the service alone.
 #[utoipa::path(
     get, path = "/event-types", tag = "events",
     responses((status = 200, description = "The catalogue", body = EventTypes))

@@ -13,23 +13,29 @@ use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
 use crate::state::State;
 
-/// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
-/// otherwise.
+/// What is to change; a field that is absent stays as it is. Null is refused, but for those that say otherwise.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateExpert {
     /// Another name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// What they do.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     role: Option<String>,
     /// Where they can be written to; null for nowhere.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     email: Option<Option<String>>,
     /// What else is worth knowing.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     bio: Option<String>,
     /// The domains they know from now on; replaces what was there.
-    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<uuid::Uuid>)]
     domain_ids: Option<Vec<String>>,
 }
 

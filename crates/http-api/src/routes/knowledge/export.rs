@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use futures_util::stream;
 use kos_model::Violations;
 use kos_model::knowledge::{MAX_DOMAIN, text};
-use kos_repository::KnowledgeExport;
+use kos_repository::{Chain, KnowledgeExport};
 
 use super::import::NDJSON;
 use super::query::ExportQuery;
@@ -34,7 +34,11 @@ pub(crate) async fn handler(state: web::Data<State>, query: QueryString<ExportQu
     let first = next(&state, KnowledgeExport::new(domain, since)).await?;
     let lines = stream::try_unfold((state, first), |(state, page)| async move {
         let Some((lines, export)) = page else { return Ok::<_, actix_web::Error>(None) };
-        let after = next(&state, export).await?;
+        let after = next(&state, export).await.inspect_err(|error| {
+            // What was sent cannot be taken back: nobody else tells of it.
+            let cause = error.cause().map(|cause| Chain(cause).to_string());
+            tracing::warn!(cause, "an export of knowledge was cut off");
+        })?;
         Ok(Some((Bytes::from(lines), (state, after))))
     });
     Ok(HttpResponse::Ok()

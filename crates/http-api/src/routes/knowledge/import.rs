@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::query::ImportQuery;
-use crate::body::{content_type, cut};
+use crate::body::{cut, is_of};
 use crate::problem::{ApiError, Result};
 use crate::query::{QueryString, flag};
 use crate::state::State;
@@ -83,9 +83,7 @@ pub(crate) async fn handler(
     mut payload: web::Payload,
 ) -> Result<HttpResponse> {
     let tells = flag("events", query.0.events)?.unwrap_or_default();
-    if !content_type(&request).is_some_and(|kind| ACCEPTED.contains(&kind.as_str())) {
-        return Err(ApiError::UnsupportedMediaType(NDJSON));
-    }
+    is_of(&request, NDJSON, |kind| ACCEPTED.contains(&kind))?;
     let mut importer = Importer::default();
     while let Some(bytes) = timeout(SILENCE, payload.next()).await.map_err(|_silent| ApiError::TooSlow(SILENCE))? {
         for chunk in importer.feed(&bytes.map_err(|error| cut(&error))?) {

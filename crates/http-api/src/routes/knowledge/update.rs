@@ -2,9 +2,10 @@
 
 use actix_web::{HttpResponse, web};
 use kos_model::KnowledgeId;
+use kos_model::json::Fields;
 use kos_model::knowledge::KnowledgeEditDraft;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use utoipa::ToSchema;
 
 use super::{KnowledgeView, settled, terms};
@@ -48,7 +49,7 @@ pub(crate) struct UpdateKnowledge {
     /// Anything else, in the place of what is there; null for nothing.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Option<Map<String, Value>>>,
+    metadata: Option<Option<Fields>>,
 }
 
 /// Changes knowledge and tells of it (`knowledge_updated`, with the names of the fields). What changes nothing makes no
@@ -94,7 +95,7 @@ impl UpdateKnowledge {
             source_ref: self.source_ref,
             tags: self.tags,
             lang: self.lang,
-            metadata: self.metadata,
+            metadata: self.metadata.map(|given| given.map(Map::from)),
         }
     }
 }

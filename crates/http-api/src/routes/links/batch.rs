@@ -2,12 +2,13 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use kos_model::json::Fields;
 use kos_model::link::{LinkDraft, NewLink};
 use kos_model::{KnowledgeId, LinkOrigin, Violation, Violations};
 use kos_repository::LinkFate;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::LinkView;
@@ -48,7 +49,7 @@ struct BatchLink {
     note: Option<String>,
     /// Anything else, kept as it is.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    metadata: Option<Fields>,
 }
 
 /// What became of each link.
@@ -104,6 +105,7 @@ fn check(raw: &RawValue) -> std::result::Result<NewLink, Violations> {
         faults.take(storable("/metadata", metadata));
     }
     let BatchLink { source_id, target_id, kind, weight, note, metadata } = link;
+    let metadata = metadata.map(Map::from);
     let draft = LinkDraft { source_id, target_id, kind, weight, note, metadata, origin: LinkOrigin::Manual };
     match draft.check() {
         Ok(link) if faults.is_empty() => Ok(link),

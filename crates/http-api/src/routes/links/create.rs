@@ -1,10 +1,11 @@
 //! POST /knowledge/{id}/links
 
 use actix_web::{HttpResponse, web};
+use kos_model::json::Fields;
 use kos_model::link::LinkDraft;
 use kos_model::{KnowledgeId, LinkOrigin};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use utoipa::ToSchema;
 
 use super::{LinkView, no_such_item, put};
@@ -33,7 +34,7 @@ pub(crate) struct CreateLink {
     note: Option<String>,
     /// Anything else, kept as it is.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    metadata: Option<Fields>,
 }
 
 /// Links the item with another one and tells of it (`link_created`). Where there is such a link already, it takes
@@ -67,7 +68,7 @@ pub(crate) async fn handler(
         kind: body.kind,
         weight: body.weight,
         note: body.note,
-        metadata: body.metadata,
+        metadata: body.metadata.map(Map::from),
         origin: LinkOrigin::Manual,
     }
     .check()?;

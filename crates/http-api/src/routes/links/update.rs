@@ -2,9 +2,10 @@
 
 use actix_web::{HttpResponse, web};
 use kos_model::LinkId;
+use kos_model::json::Fields;
 use kos_model::link::LinkChange;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use utoipa::ToSchema;
 
 use super::{LinkView, no_such, shown};
@@ -13,21 +14,23 @@ use crate::path::{Id, IfMatch};
 use crate::problem::Result;
 use crate::state::State;
 
-/// What is to change; a field that is absent stays as it is. Its ends and kind are what a link is: for others,
-/// remove it and make a new one.
+/// What is to change; a field that is absent stays as it is. Null is refused, but for those that say otherwise. Its
+/// ends and kind are what a link is: for others, remove it and make a new one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateLink {
     /// How strong it is, 0 to 1.
-    #[schema(minimum = 0, maximum = 1)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = f64, minimum = 0, maximum = 1)]
     weight: Option<f64>,
     /// Why it is there; null for no note.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     note: Option<Option<String>>,
     /// Anything else; replaces what was there.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Object)]
+    metadata: Option<Fields>,
 }
 
 /// Changes a link and tells of it (`link_updated`).
@@ -54,7 +57,7 @@ pub(crate) async fn handler(
     if let Some(metadata) = &body.metadata {
         storable("/metadata", metadata)?;
     }
-    let change = LinkChange { weight: body.weight, note: body.note, metadata: body.metadata }.check()?;
+    let change = LinkChange { weight: body.weight, note: body.note, metadata: body.metadata.map(Map::from) }.check()?;
     let (repository, intake) = (state.repository.clone(), state.engine.intake());
     let changed = state
         .run(async move {

@@ -13,19 +13,25 @@ use crate::path::{Id, IfMatch, etag};
 use crate::problem::Result;
 use crate::state::State;
 
-/// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
-/// otherwise.
+/// What is to change; a field that is absent stays as it is. Null is refused, but for those that say otherwise.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateTask {
     /// What is to be done, in short.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     title: Option<String>,
     /// What is to be done, at length.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     description: Option<String>,
     /// From `pending` and `in_progress` to any other; from `completed`, `failed` and `cancelled` back to `pending`.
-    #[schema(example = "completed")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, example = "completed")]
     status: Option<String>,
     /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     priority: Option<String>,
     /// Who does it; null for nobody.
     #[serde(default, deserialize_with = "given")]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
+use kos_model::json::Fields;
 use kos_model::{DeliveryPolicy, EventFilter, Locale, Violation, Violations, WebhookType};
 use kos_repository::NewWebhook;
 use kos_webhooks::{Sender, Target, TargetDraft};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::policy::{PolicyDraft, check_policy};
@@ -54,7 +54,7 @@ pub(crate) struct CreateWebhook {
     /// Anything else, kept as it is.
     #[serde(default)]
     #[schema(value_type = Object)]
-    metadata: Map<String, Value>,
+    metadata: Fields,
     /// The language of its messages, `ru` or `en`; the server's `LOCALE` when not given.
     locale: Option<String>,
 }
@@ -133,7 +133,7 @@ fn check(
                 address: address_of(&target),
                 enabled: body.enabled,
                 events,
-                metadata: body.metadata,
+                metadata: body.metadata.into(),
                 policy,
                 locale,
             };

@@ -11,9 +11,12 @@ use crate::body::given;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicyDraft {
     /// Messages on their way at the same time, 1 to 100; 10 is usual.
-    #[schema(minimum = 1, maximum = 100)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = u32, minimum = 1, maximum = 100)]
     max_in_flight: Option<u32>,
     /// One after the other, in the order of their events; the first that fails holds the rest.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     ordered: Option<bool>,
     /// No faster than this; null for as fast as they come. Slack and Telegram have limits of their own, which
     /// are usual there.
@@ -21,7 +24,8 @@ pub(crate) struct PolicyDraft {
     #[schema(value_type = Option<Rate>)]
     rate_limit: Option<Option<Rate>>,
     /// How long an attempt may take, in seconds, 5 to 30; 15 is usual.
-    #[schema(minimum = 5, maximum = 30)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = u32, minimum = 5, maximum = 30)]
     timeout_seconds: Option<u32>,
     /// The waits after the first, second, … failed attempt, in seconds; null for the usual ones.
     #[serde(default, deserialize_with = "given")]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use actix_web::http::header::ETAG;
 use actix_web::{HttpResponse, web};
+use kos_model::json::Fields;
 use kos_model::{DeliveryPolicy, EventFilter, Violations, WebhookId};
 use kos_repository::{Error, Repository, WebhookChange, WebhookRecord};
 use kos_webhooks::{Sender, Target};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use utoipa::ToSchema;
 
 use super::create::judge_target;
@@ -25,14 +26,17 @@ use crate::state::State;
 /// How often a change is made of what was read, while others change it too.
 const TRIES: usize = 10;
 
-/// What is to change; a field that is absent stays as it is. Null stands for absent, but for those that say
-/// otherwise.
+/// What is to change; a field that is absent stays as it is. Null is refused, but for those that say otherwise.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateWebhook {
     /// A new address: of slack, discord and custom.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     url: Option<String>,
     /// Telegram: another chat.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ChatId)]
     chat_id: Option<ChatId>,
     /// Telegram: another bot; null for the server's own.
     #[serde(default, deserialize_with = "given")]
@@ -44,21 +48,36 @@ pub(crate) struct UpdateWebhook {
     message_thread_id: Option<Option<i64>>,
     /// Custom: another signing secret, in the place of every other one at once. To let the old one sign along
     /// for a while, rotate it instead.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     secret: Option<String>,
     /// Custom: headers to send beside ours; replaces what was there.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = BTreeMap<String, String>)]
     headers: Option<BTreeMap<String, String>>,
     /// How to send to it; what is left out stays as it is.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = PolicyDraft)]
     policy: Option<PolicyDraft>,
     /// What it listens to.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>)]
     events: Option<Vec<String>>,
     /// On or off. What was already waiting stays, and goes on when it is switched on.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool)]
     enabled: Option<bool>,
     /// A name for people.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// Anything else; replaces what was there.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Object)]
+    metadata: Option<Fields>,
     /// The language of its messages, `ru` or `en`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String)]
     locale: Option<String>,
 }
 
@@ -150,5 +169,6 @@ fn check(
         return Err(faults);
     }
     let address = target.as_ref().map(address_of);
-    Ok(WebhookChange { name, address, enabled: body.enabled, events, metadata: body.metadata, policy, locale })
+    let metadata = body.metadata.map(Map::from);
+    Ok(WebhookChange { name, address, enabled: body.enabled, events, metadata, policy, locale })
 }
