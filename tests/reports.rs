@@ -118,7 +118,10 @@ async fn a_day_that_was_missed_is_reported_by_its_date_and_again_only_when_force
     assert!(left.report(&["daily", "--date", "2025-11-24", "--dry-run"]).contains("New knowledge: 1"));
     assert!(left.report(&["daily", "--date", "2025-11-25", "--dry-run"]).contains("New knowledge: 0"));
     left.report(&["daily", "--date", "2025-11-24"]);
-    assert!(left.report(&["daily", "--date", "2025-11-24"]).contains("was sent before; --force sends it again"));
+    assert!(
+        left.report(&["daily", "--date", "2025-11-24"])
+            .contains("was sent before; `reporter daily --date 2025-11-24 --force` sends it")
+    );
     assert_eq!(left.received().len(), 1);
     left.report(&["daily", "--date", "2025-11-24", "--force"]);
     // Any day of a week names it: the 26th lies in the week of Monday the 24th.

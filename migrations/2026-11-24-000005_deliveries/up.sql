@@ -91,6 +91,10 @@ BEGIN
         RAISE EXCEPTION 'kos_emit: event_type % is no event name', coalesce(quote_literal(event_type), 'NULL')
         USING HINT = 'use 1 to 64 of a-z, 0-9 and _, starting with a letter', ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF event_type IN ('webhook_failing', 'webhook_disabled', 'webhook_recovered', 'daily_report', 'weekly_report') THEN
+        RAISE EXCEPTION 'kos_emit: % is told by the service itself', event_type
+        USING HINT = 'use a name of your own', ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF payload IS NULL OR jsonb_typeof(payload) <> 'object' THEN
         RAISE EXCEPTION 'kos_emit: payload must be a JSON object'
         USING HINT = 'use jsonb_build_object(…)', ERRCODE = 'invalid_parameter_value';

@@ -93,7 +93,10 @@ impl Desk {
         let title = format!("the {kind} report of {}", period.first_day());
         match emitted {
             Some(emitted) => self.sent.push(Sent { title, event: emitted.event.id, webhooks: emitted.deliveries }),
-            None => println!("{title} was sent before; --force sends it again"),
+            None => {
+                let again = format!("reporter {kind} --date {} --force", period.first_day());
+                println!("{title} was sent before; `{again}` sends it again");
+            }
         }
         Ok(())
     }

@@ -145,7 +145,7 @@ impl Shared {
         let intake = self.intake();
         match self.repository.webhook_disable(webhook, asked.revision, reason, error, intake.terms()).await {
             Ok(None) => {
-                tracing::info!(webhook.id = %webhook, reason = why, "webhook {webhook} was changed before its receiver answered: it stays as it is")
+                tracing::info!(webhook.id = %webhook, reason = why, "changed before its receiver answered: it stays as it is");
             }
             Ok(told) => {
                 tracing::warn!(webhook.id = %webhook, reason = why, error, "webhook {webhook} is switched off: {why}");
@@ -162,10 +162,7 @@ impl Shared {
         let moved = destination.target().clone().moved(chat_id);
         let address = Address { target: moved.to_json(), destination: moved.redacted(), details: moved.details() };
         match self.repository.webhook_move(webhook, endpoint.recipient.revision, &address).await {
-            Ok(true) => tracing::info!(webhook.id = %webhook, chat_id, "the chat moved; its new id is stored"),
-            Ok(false) => {
-                tracing::info!(webhook.id = %webhook, chat_id, "the chat moved, but its webhook was changed meanwhile")
-            }
+            Ok(is_stored) => tracing::info!(webhook.id = %webhook, chat_id, is_stored, "the chat has a new id"),
             Err(error) => return self.unchanged(webhook, &error),
         }
         if let Err(error) = self.repository.directory_refresh().await {

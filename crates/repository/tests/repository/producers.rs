@@ -1,5 +1,6 @@
 //! Programs that share the database tell events within their own transactions.
 
+use kos_model::event::Known;
 use kos_model::{DeliveryPolicy, EventId};
 use kos_repository::{DeliveryFilter, WebhookChange};
 use kos_test_support::TestDb;
@@ -40,6 +41,7 @@ async fn what_is_no_event_is_refused_in_words_and_spoils_the_transaction() {
     for (call, words) in [
         ("kos_emit('Order placed', '{}')", "'Order placed' is no event name"),
         ("kos_emit(NULL, '{}')", "NULL is no event name"),
+        ("kos_emit('webhook_disabled', '{}')", "webhook_disabled is told by the service itself"),
         ("kos_emit('x', '[]')", "payload must be a JSON object"),
         ("kos_emit('x', NULL)", "payload must be a JSON object"),
         ("kos_emit('x', jsonb_build_object('a', repeat('x', 300000)))", "at most 262144"),
@@ -48,7 +50,13 @@ async fn what_is_no_event_is_refused_in_words_and_spoils_the_transaction() {
         let error = error.as_db_error().unwrap();
         assert!(error.message().contains(words) && error.hint().is_some(), "{call}: {error:?}");
     }
-    assert_eq!(client.query_one("SELECT count(*) FROM events", &[]).await.unwrap().get::<_, i64>(0), 0);
+    for known in Known::ALL {
+        let told = client.query_one("SELECT kos_emit($1)::text", &[&known.as_str()]).await;
+        assert_eq!(told.is_err(), known.is_ours_alone(), "{known:?}");
+    }
+    let ours = Known::ALL.iter().filter(|known| known.is_ours_alone()).count();
+    let told = client.query_one("SELECT count(*) FROM events", &[]).await.unwrap().get::<_, i64>(0);
+    assert_eq!(usize::try_from(told).unwrap(), Known::ALL.len() - ours);
 }
 
 #[tokio::test(flavor = "multi_thread")]

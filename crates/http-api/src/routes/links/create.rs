@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use kos_model::json::Fields;
 use kos_model::link::LinkDraft;
-use kos_model::{KnowledgeId, LinkOrigin};
+use kos_model::{KnowledgeId, LinkOrigin, Violations};
 use serde::Deserialize;
 use serde_json::Map;
 use utoipa::ToSchema;
@@ -73,9 +73,10 @@ pub(crate) async fn handler(
     }
     .check()?;
     let here = link.pointer_of(id);
-    put(&state, link, request.idempotency).await.map_err(|error| match error {
-        // The item in the path is no field of the body.
-        ApiError::Invalid(faults) if faults.as_slice().iter().any(|fault| fault.pointer == here) => no_such_item(id),
-        other => other,
+    // The item in the path is no field of the body.
+    let is_absent = |faults: &Violations| faults.as_slice().iter().any(|fault| fault.pointer == here);
+    put(&state, link, request.idempotency).await.map_err(|error| {
+        let absent = matches!(&error, ApiError::Invalid(faults) if is_absent(faults));
+        if absent { no_such_item(id) } else { error }
     })
 }
