@@ -46,14 +46,23 @@ CREATE INDEX webhook_logs_delivery_id_idx ON webhook_logs (delivery_id);
 CREATE INDEX webhook_logs_event_id_idx ON webhook_logs (event_id);
 CREATE TABLE webhook_logs_default PARTITION OF webhook_logs DEFAULT;
 
--- Makes a day's partition, unless it is there; says whether it did.
-CREATE FUNCTION partition_add(parent text, day date) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Makes a day's partition, unless it is there; says whether it did. Of a day of which more rows than that have come
+-- already no partition is made: to move them would hold everybody up. They stay where they are until their time is over.
+CREATE FUNCTION partition_add(parent text, day date, moves_at_most integer DEFAULT 50000) RETURNS boolean
+LANGUAGE plpgsql AS $$
 DECLARE
+    early bigint;
     name text := parent || '_' || to_char(day, 'YYYYMMDD');
     least uuid := uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC');
     most uuid := uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
 BEGIN
     IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format(
+        'SELECT count(*) FROM (SELECT FROM %I WHERE id >= $1 AND id < $2 LIMIT $3::bigint + 1) AS early', parent || '_default'
+    ) INTO early USING least, most, moves_at_most;
+    IF early > moves_at_most THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
@@ -83,9 +92,20 @@ BEGIN
         EXECUTE format('DROP TABLE %I', old);
         dropped := dropped + 1;
     END LOOP;
-    EXECUTE format('DELETE FROM %I WHERE id < $1', parent || '_default')
-    USING uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC');
     RETURN dropped;
+END
+$$;
+
+-- Removes rows of days before that one that never had a partition, at most so many; says how many.
+CREATE FUNCTION partition_sweep(parent text, day date, at_most integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    swept integer;
+BEGIN
+    EXECUTE format(
+        'DELETE FROM %1$I WHERE id IN (SELECT id FROM %1$I WHERE id < $1 ORDER BY id LIMIT $2)', parent || '_default'
+    ) USING uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'), at_most;
+    GET DIAGNOSTICS swept = ROW_COUNT;
+    RETURN swept;
 END
 $$;
 

@@ -2,7 +2,7 @@
 //! without a lease. Polling is the truth; wake-ups only make it sooner.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use kos_model::WebhookId;
@@ -56,6 +56,8 @@ impl Shared {
     pub(crate) async fn claim(self: &Arc<Self>) -> kos_repository::Result<usize> {
         let since = Instant::now();
         let directory = self.repository.directory_refresh().await?;
+        let is_on = |webhook| directory.get(webhook).is_some_and(|recipient| recipient.enabled);
+        self.release(&self.lanes.drain_unless(is_on)).await;
         let waiting = self.repository.delivery_lanes().await?;
         self.lanes.sync(&waiting, since);
         let wants = self.wants(&directory, &waiting);
@@ -75,26 +77,29 @@ impl Shared {
         Ok(count)
     }
 
-    /// Asks for what each lane has room for, beginning each time with another lane, so that when there is
-    /// more than one claim can take everybody has its turn.
+    /// Asks for what each lane has room for, but of each for no more than its part of a claim; and where even
+    /// so not everybody has a turn, the next claim begins where this one ended.
     fn wants(&self, directory: &Directory, waiting: &[WaitingLane]) -> Wants {
+        let is_due = |lane: &&WaitingLane| lane.closed_for.is_none() && (lane.first || lane.again);
+        let due: Vec<&WaitingLane> = waiting.iter().filter(is_due).collect();
+        let most = (self.settings.claim / u32::try_from(due.len().max(1)).unwrap_or(u32::MAX)).max(1);
+        let room = |recipient: &Recipient, tier| self.lanes.free(recipient, tier).min(most);
+        let mut next = self.next_lane.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = next.take().map_or(0, |next| due.partition_point(|lane| lane.webhook_id < next));
         let mut wants = Wants::default();
-        let first = self.turn(waiting.len());
-        for lane in waiting.iter().cycle().skip(first).take(waiting.len()) {
+        for lane in due.iter().cycle().skip(first).take(due.len()) {
+            if wants.total >= self.settings.claim {
+                *next = Some(lane.webhook_id);
+                break;
+            }
             let Some(recipient) = directory.get(lane.webhook_id).filter(|recipient| recipient.enabled) else {
                 continue;
             };
-            if lane.closed_for.is_some() || !(lane.first || lane.again) {
-                continue;
-            }
             if recipient.is_governed() || lane.breaker != Breaker::Closed {
-                wants.governed(recipient, lane, self.lanes.free(recipient, Tier::First));
+                wants.governed(recipient, lane, room(recipient, Tier::First));
             } else {
-                wants.free(recipient, lane.first, Tier::First, self.lanes.free(recipient, Tier::First));
-                wants.free(recipient, lane.again, Tier::Again, self.lanes.free(recipient, Tier::Again));
-            }
-            if wants.total >= self.settings.claim {
-                break;
+                wants.free(recipient, lane.first, Tier::First, room(recipient, Tier::First));
+                wants.free(recipient, lane.again, Tier::Again, room(recipient, Tier::Again));
             }
         }
         wants

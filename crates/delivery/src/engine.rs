@@ -1,10 +1,10 @@
 //! The engine's frame: what it is made of, how it begins, how it ends.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use kos_model::{DeliveryId, WebhookId};
 use kos_repository::{Chain, Claimed, Emitted, Holder, LeaseTerms, NewEvent, Repository, TokenMint};
 use kos_webhooks::Sender;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -67,7 +67,8 @@ pub(crate) struct Shared {
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     mint: RwLock<TokenMint>,
-    turn: AtomicUsize,
+    /// The webhook whose lane the last claim could not get to.
+    pub(crate) next_lane: Mutex<Option<WebhookId>>,
     tasks: TaskTracker,
 }
 
@@ -114,6 +115,18 @@ impl Handle {
     /// Has the engine look at the database now, because something there may have become due.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
+    }
+
+    /// Gives up what waits in memory for a webhook, so that it is nobody's.
+    pub async fn give_up(&self, webhook: WebhookId) {
+        self.shared.release(&self.shared.lanes.drain(webhook)).await;
+    }
+
+    /// Gives up one delivery that waits in memory and is not begun; says whether it did.
+    pub async fn give_up_one(&self, id: DeliveryId) -> bool {
+        let Some(leased) = self.shared.lanes.take(id) else { return false };
+        self.shared.release(&[leased]).await;
+        true
     }
 
     /// The guarded client, for messages that somebody tries out by hand.
@@ -192,7 +205,7 @@ impl Engine {
             wake: Notify::new(),
             stop: CancellationToken::new(),
             mint: RwLock::new(holder.mint()),
-            turn: AtomicUsize::new(0),
+            next_lane: Mutex::new(None),
             tasks: TaskTracker::new(),
         };
         Ok(Self {
@@ -278,9 +291,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Shared {
     pub(crate) fn intake(self: &Arc<Self>) -> Intake {
-        let full = self.lanes.full().filter(|_| !self.stop.is_cancelled());
-        let mint = full.is_some().then(|| self.mint());
-        let terms = LeaseTerms { mint, lease: self.settings.lease, full: full.unwrap_or_default() };
+        let mint = (!self.stop.is_cancelled()).then(|| self.mint());
+        let full = if mint.is_some() { self.lanes.full() } else { HashSet::new() };
+        let terms = LeaseTerms { mint, lease: self.settings.lease, full };
         Intake { shared: Arc::clone(self), terms, since: Instant::now() }
     }
 
@@ -290,11 +303,6 @@ impl Shared {
 
     pub(crate) fn set_mint(&self, mint: TokenMint) {
         *self.mint.write().unwrap_or_else(PoisonError::into_inner) = mint;
-    }
-
-    /// A number below `count` that goes round.
-    pub(crate) fn turn(&self, count: usize) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default()
     }
 
     /// Starts or queues deliveries; returns those for which there is no room.

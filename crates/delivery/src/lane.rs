@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kos_model::WebhookId;
+use kos_model::{DeliveryId, WebhookId};
 use kos_repository::{Breaker, Claimed, Recipient, Tier, WaitingLane};
 
 use crate::settings::{BreakerRule, Settings};
@@ -78,6 +78,8 @@ struct Lane {
     not_before: Option<Instant>,
     /// The last claim left more of this lane in the database.
     hungry: bool,
+    /// Of the webhook, when something last came for it.
+    revision: i64,
 }
 
 /// How long a claim can be on its way from the database to its lane.
@@ -143,13 +145,24 @@ impl Lanes {
         if part == 0 { 1 } else { part }
     }
 
+    /// How much may wait in memory behind a lane's places: less and less once half of the memory is taken, so
+    /// that no number of slow lanes takes all of it. A place that is free takes a delivery in any case.
+    fn backlog(&self, state: &State) -> u32 {
+        let left = self.queued.0.saturating_sub(state.queued).min(self.queued.0 / 2);
+        let left_bytes = self.queued.1.saturating_sub(state.bytes).min(self.queued.1 / 2);
+        let of_count = u64::from(self.backlog) * u64::from(left) * 2 / u64::from(self.queued.0.max(1));
+        let of_bytes = u128::from(self.backlog) * u128::try_from(left_bytes).unwrap_or_default() * 2
+            / u128::try_from(self.queued.1.max(1)).unwrap_or(1);
+        u32::try_from(of_count).unwrap_or(u32::MAX).min(u32::try_from(of_bytes).unwrap_or(u32::MAX))
+    }
+
     /// Offers a delivery to its lane. After [`Entry::Begin`] the caller owes a [`Self::next`].
     pub(crate) fn enter(&self, leased: Leased) -> Entry {
         let mut state = self.lock();
-        let has_space = state.queued < self.queued.0 && state.bytes < self.queued.1;
-        let share = self.share(state.in_flight);
+        let (share, backlog) = (self.share(state.in_flight), self.backlog(&state));
         let lane = state.lanes.entry(leased.webhook()).or_default();
         lane.cap = leased.claimed.recipient.policy.in_flight();
+        lane.heed(leased.claimed.recipient.revision);
         if !lane.is_open() || lane.not_before.is_some_and(|failed| leased.since <= failed) {
             return Entry::Refused(leased);
         }
@@ -159,7 +172,7 @@ impl Lanes {
             state.in_flight += 1;
             return Entry::Begin(leased);
         }
-        if has_space && lane.free(tier, self.backlog) > 0 {
+        if lane.free(tier, backlog) > 0 {
             let bytes = leased.bytes();
             lane.queue(tier).push_back(leased);
             state.queued += 1;
@@ -281,26 +294,44 @@ impl Lanes {
     /// How many more deliveries of a tier a lane takes.
     pub(crate) fn free(&self, recipient: &Recipient, tier: Tier) -> u32 {
         let state = self.lock();
-        if state.queued >= self.queued.0 || state.bytes >= self.queued.1 {
-            return 0;
-        }
-        let cap = recipient.policy.in_flight();
+        let (cap, backlog) = (recipient.policy.in_flight(), self.backlog(&state));
         match state.lanes.get(&recipient.webhook_id) {
             Some(lane) if !lane.is_open() => 0,
-            Some(lane) => lane.free(tier, self.backlog),
-            None => Lane { cap, ..Lane::default() }.free(tier, self.backlog),
+            Some(lane) => lane.free(tier, backlog),
+            None => Lane { cap, ..Lane::default() }.free(tier, backlog),
         }
     }
 
-    /// Lanes that can take nothing new; none at all can when the answer is `None`.
-    pub(crate) fn full(&self) -> Option<HashSet<WebhookId>> {
+    /// Lanes that can take nothing new.
+    pub(crate) fn full(&self) -> HashSet<WebhookId> {
         let state = self.lock();
-        if state.queued >= self.queued.0 || state.bytes >= self.queued.1 {
-            return None;
-        }
+        let backlog = self.backlog(&state);
         let is_full =
-            |lane: &Lane| lane.gate != Gate::Open && !lane.is_released() || lane.free(Tier::First, self.backlog) == 0;
-        Some(state.lanes.iter().filter(|(_, lane)| is_full(lane)).map(|(id, _)| *id).collect())
+            |lane: &Lane| lane.gate != Gate::Open && !lane.is_released() || lane.free(Tier::First, backlog) == 0;
+        state.lanes.iter().filter(|(_, lane)| is_full(lane)).map(|(id, _)| *id).collect()
+    }
+
+    /// What waits in memory for webhooks that are not wanted any more.
+    pub(crate) fn drain_unless(&self, is_wanted: impl Fn(WebhookId) -> bool) -> Vec<Leased> {
+        let mut state = self.lock();
+        let is_unwanted = |(id, lane): &(&WebhookId, &Lane)| lane.waiting() > 0 && !is_wanted(**id);
+        let unwanted: Vec<WebhookId> = state.lanes.iter().filter(is_unwanted).map(|(id, _)| *id).collect();
+        unwanted.into_iter().flat_map(|webhook| state.drain(webhook)).collect()
+    }
+
+    /// Takes one delivery out of what waits in memory.
+    pub(crate) fn take(&self, id: DeliveryId) -> Option<Leased> {
+        let mut state = self.lock();
+        let taken = state.lanes.values_mut().find_map(|lane| {
+            [Tier::First, Tier::Again].into_iter().find_map(|tier| {
+                let queue = lane.queue(tier);
+                let place = queue.iter().position(|leased| leased.claimed.id == id)?;
+                queue.remove(place)
+            })
+        })?;
+        state.queued = state.queued.saturating_sub(1);
+        state.bytes = state.bytes.saturating_sub(taken.bytes());
+        Some(taken)
     }
 
     /// Notes which lanes the last claim left more of in the database.
@@ -336,6 +367,14 @@ impl Lane {
         match tier {
             Tier::First => &mut self.first,
             Tier::Again => &mut self.again,
+        }
+    }
+
+    /// What was seen of a webhook that has changed since says nothing of what it is now.
+    fn heed(&mut self, revision: i64) {
+        if self.revision != revision {
+            self.revision = revision;
+            self.window.clear();
         }
     }
 

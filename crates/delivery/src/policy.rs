@@ -28,6 +28,12 @@ pub(crate) struct Verdict {
     pub(crate) bearing: Bearing,
 }
 
+impl Verdict {
+    /// The webhook was changed while it was asked: the delivery goes to what it is now, at no cost.
+    pub(crate) const OUTDATED: Self =
+        Self { next: Next::DeferFor(Duration::ZERO, WaitsFor::Move), effect: Effect::None, bearing: Bearing::None };
+}
+
 /// What follows from attempt number `number` (1 is the first).
 ///
 /// A delivery whose webhook is switched off is not given up: it stays parked and goes on when the

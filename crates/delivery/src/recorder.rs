@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kos_model::{Outcome, WebhookId};
-use kos_repository::{Chain, Fared, Finished, Repository};
+use kos_repository::{Chain, Fared, Finished, Next, Repository, WaitsFor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -155,6 +155,10 @@ async fn gather(notes: &mut mpsc::Receiver<Note>) -> Vec<Note> {
 fn fared(reports: &[Finished]) -> Vec<Fared> {
     let mut by_webhook: HashMap<WebhookId, Fared> = HashMap::new();
     for report in reports {
+        // Who answered is not who is asked from now on.
+        if matches!(report.next, Next::DeferFor(_, WaitsFor::Move)) {
+            continue;
+        }
         let webhook_id = report.claimed.recipient.webhook_id;
         let fared = by_webhook.entry(webhook_id).or_insert_with(|| Fared {
             webhook_id,

@@ -112,11 +112,21 @@ impl Shared {
         }
     }
 
+    /// Days first; what becomes of them is nothing to the keys.
     async fn rest(&self) -> Result<()> {
+        let days = self.keep_days().await;
+        self.reseal().await.and(days)
+    }
+
+    async fn keep_days(&self) -> Result<()> {
         let kept = self.repository.partitions_keep((self.surroundings.now)(), self.settings.retention).await?;
         if kept.dropped + kept.expired + kept.orphans > 0 {
             tracing::info!(days = kept.dropped, expired = kept.expired, orphans = kept.orphans, "old data is gone");
         }
+        Ok(())
+    }
+
+    async fn reseal(&self) -> Result<()> {
         let mut resealed = 0;
         loop {
             let webhooks = self.repository.webhook_reseal(RESEALED_AT_ONCE).await?;

@@ -10,7 +10,7 @@ use kos_webhooks::Message;
 use crate::endpoint::Endpoint;
 use crate::engine::Shared;
 use crate::lane::{Bearing, Leased};
-use crate::policy::{Effect, decide};
+use crate::policy::{Effect, Verdict, decide};
 use crate::recorder::Note;
 
 impl Shared {
@@ -56,7 +56,10 @@ impl Shared {
         let settings = &self.settings;
         let own = endpoint.recipient.policy.schedule();
         let schedule = own.as_ref().unwrap_or(&settings.schedule);
-        let verdict = decide(&attempt, number, schedule, settings.fault_wait, (self.surroundings.jitter)());
+        let mut verdict = decide(&attempt, number, schedule, settings.fault_wait, (self.surroundings.jitter)());
+        if attempt.outcome != Outcome::Delivered && self.is_outdated(&endpoint.recipient).await {
+            verdict = Verdict::OUTDATED;
+        }
         tell(&claimed, number, &attempt);
         self.bear(endpoint, verdict.bearing).await;
         self.apply(endpoint, verdict.effect, &attempt).await;
@@ -68,6 +71,14 @@ impl Shared {
         if self.notes.send(report).await.is_err() {
             tracing::error!("the recorder is gone: this outcome is lost and the delivery will be repeated");
         }
+    }
+
+    /// Whether the webhook was changed since it was asked: then what it answered says nothing of what it is now.
+    async fn is_outdated(&self, asked: &Recipient) -> bool {
+        let known = self.repository.directory();
+        // Without the database what is known here must do.
+        let directory = self.repository.directory_refresh().await.unwrap_or(known);
+        directory.get(asked.webhook_id).is_some_and(|present| present.revision != asked.revision)
     }
 
     async fn send(&self, claimed: &Claimed, endpoint: &Endpoint) -> Attempt {

@@ -630,3 +630,70 @@ async fn many_receivers_that_hang_leave_a_place_for_the_others() {
     hanging.release();
     engine.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_receivers_that_fill_the_memory_leave_the_others_their_places() {
+    let mut bench = Bench::new().await;
+    let slow = Receiver::start().await;
+    slow.hold();
+    let one = || DeliveryPolicy { max_in_flight: 1, ..DeliveryPolicy::default() };
+    let mut webhooks = Vec::new();
+    for _ in 0..3 {
+        webhooks.push(bench.register_with(WebhookType::Custom, at(slow.url("/slow")), one(), &["task_*"]).await.0);
+    }
+    bench.register_with(WebhookType::Custom, at(bench.receiver.url("/well")), one(), &["numbered"]).await;
+    let mut engine = bench.engine_with(Settings { queued: (20, 1 << 20), ..patient() }).await;
+    engine.start();
+    for _ in 0..40 {
+        let intake = engine.handle().intake();
+        let emitted = bench.repository.event_emit(event(), intake.terms()).await.unwrap();
+        intake.take(emitted);
+    }
+    for number in 0..10 {
+        bench.emit_number(number).await;
+        engine.handle().wake();
+        bench.receiver.next().await;
+    }
+    for webhook in &webhooks {
+        assert_eq!(bench.outcomes(webhook).await, [], "all of this while they are slow");
+    }
+    slow.release();
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_lane_has_its_part_of_a_claim() {
+    let mut bench = Bench::new().await;
+    for number in 0..6 {
+        bench.register(WebhookType::Custom, at(bench.receiver.url(&format!("/{number}")))).await;
+    }
+    for _ in 0..10 {
+        bench.emit().await;
+    }
+    bench.engine_with(Settings { claim: 6, ..patient() }).await.run_until_idle().await.unwrap();
+    let arrived: Vec<String> = bench.receiver.drain().into_iter().map(|message| message.path).collect();
+    let first: std::collections::BTreeSet<&String> = arrived.iter().take(6).collect();
+    assert_eq!((arrived.len(), first.len()), (60, 6), "{arrived:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_address_answers_late_holds_nothing_of_the_new_one() {
+    let mut bench = Bench::new().await;
+    let mut old = Receiver::start().await;
+    old.hold();
+    old.answer(Answer::new(429, "slower").with("retry-after", "3600"));
+    let (webhook, _) = bench.register(WebhookType::Custom, at(old.url("/old"))).await;
+    bench.emit().await;
+    let mut engine = bench.engine(5).await;
+    engine.start();
+    old.next().await;
+    let target = at(bench.receiver.url("/new")).check(WebhookType::Custom, bench.sender.platforms()).unwrap();
+    let address = Address { target: target.to_json(), destination: target.redacted(), details: target.details() };
+    let change = WebhookChange { address: Some(address), ..WebhookChange::default() };
+    bench.repository.webhook_update(webhook.id, change, None).await.unwrap();
+    old.release();
+    assert_eq!(bench.receiver.next().await.path, "/new");
+    engine.shutdown().await;
+    let health = bench.repository.webhook_health(webhook.id).await.unwrap().unwrap();
+    assert_eq!((health.held_until, health.failures), (None, 0));
+}

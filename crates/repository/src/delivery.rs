@@ -82,7 +82,7 @@ pub enum WaitsFor {
     Schedule,
     /// The receiver, which asked for time.
     Receiver,
-    /// Nothing: the receiver moved, and is tried at its new address.
+    /// Nothing: the receiver moved or was changed, and is tried at its new address.
     Move,
     /// Somebody to switch its webhook on.
     Webhook,

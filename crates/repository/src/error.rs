@@ -36,7 +36,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The address and its secrets could not be opened or sealed.
-    #[error("the webhook's address could not be opened")]
+    #[error("a stored secret could not be opened")]
     Sealed(#[from] KeyRingError),
     /// The migrations could not be applied.
     #[error("the database could not be migrated")]

@@ -111,10 +111,18 @@ UPDATE holders h SET lost_at = coalesce(h.lost_at, now())
 WHERE pg_try_advisory_xact_lock($1, h.id)
 RETURNING h.id, h.lost_at < now() - make_interval(secs => $2) AS is_dead";
 
+/// Whether a probe was made nobody knows: there is room for the next one.
 const HAND_BACK: &str = "
-UPDATE deliveries d SET due_at = now(), lease_token = NULL
-FROM unnest($1, $2) AS dead (least, most)
-WHERE d.lease_token >= dead.least AND d.lease_token < dead.most";
+WITH freed AS (
+    UPDATE deliveries d SET due_at = now(), lease_token = NULL
+    FROM unnest($1, $2) AS dead (least, most)
+    WHERE d.lease_token >= dead.least AND d.lease_token < dead.most
+    RETURNING d.webhook_id
+), probes AS (
+    UPDATE webhook_health h SET probe_until = NULL
+    WHERE h.breaker = 'half_open' AND h.webhook_id IN (SELECT webhook_id FROM freed)
+)
+SELECT 1 FROM freed";
 
 impl Repository {
     /// Makes the calling process a holder.

@@ -54,6 +54,12 @@ struct DroppedRow {
     dropped: i32,
 }
 
+#[derive(QueryableByName)]
+struct SweptRow {
+    #[diesel(sql_type = Integer)]
+    swept: i32,
+}
+
 /// What waits longer than events are kept can no longer be told.
 const EXPIRE: &str = "
 WITH old AS (
@@ -66,8 +72,13 @@ INSERT INTO dead_letters (delivery_id, event_id, webhook_id, attempts, state, re
 SELECT id, event_id, webhook_id, attempt, 'expired', 'it waited longer than events are kept' FROM gone";
 
 const ORPHANS: &str = "
-DELETE FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.id = d.webhook_id)
-AND (d.lease_token IS NULL OR d.due_at <= now())";
+DELETE FROM deliveries WHERE id IN (
+    SELECT d.id FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.id = d.webhook_id)
+    AND (d.lease_token IS NULL OR d.due_at <= now()) LIMIT $1
+)";
+
+/// Rows without a day of their own that are removed in one statement.
+const SWEPT_AT_ONCE: i32 = 20_000;
 
 impl Repository {
     /// Makes the days ahead and drops those that are over their time, as of `now`.
@@ -87,8 +98,15 @@ impl Repository {
                 kept.expired += expire(&mut connection, oldest).await?;
             }
             kept.dropped += drop_before(&mut connection, table, oldest).await?;
+            while sweep(&mut connection, table, oldest).await? == SWEPT_AT_ONCE {}
         }
-        kept.orphans = sql_query(ORPHANS).execute(&mut connection).await?;
+        loop {
+            let some = sql_query(ORPHANS).bind::<BigInt, _>(EXPIRED_AT_ONCE).execute(&mut connection).await?;
+            kept.orphans += some;
+            if some == 0 {
+                break;
+            }
+        }
         forget(&mut connection, now, today - Days::new(retention.events.into())).await?;
         Ok(kept)
     }
@@ -110,6 +128,16 @@ async fn drop_before(connection: &mut AsyncPgConnection, table: &str, day: Naive
         .get_result(connection)
         .await?;
     Ok(usize::try_from(row.dropped).unwrap_or_default())
+}
+
+async fn sweep(connection: &mut AsyncPgConnection, table: &str, day: NaiveDate) -> Result<i32> {
+    let row: SweptRow = sql_query("SELECT partition_sweep($1, $2, $3) AS swept")
+        .bind::<Text, _>(table)
+        .bind::<Date, _>(day)
+        .bind::<Integer, _>(SWEPT_AT_ONCE)
+        .get_result(connection)
+        .await?;
+    Ok(row.swept)
 }
 
 async fn expire(connection: &mut AsyncPgConnection, oldest: NaiveDate) -> Result<usize> {

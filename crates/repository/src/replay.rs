@@ -139,13 +139,19 @@ struct LookRow {
     is_wanted: bool,
 }
 
+/// What has ended comes again under its id, as when it is retried by itself, so that its story goes on.
 const ENQUEUE: &str = "
 WITH revived AS (
-    DELETE FROM dead_letters WHERE webhook_id = $3 AND event_id = ANY ($2)
+    DELETE FROM dead_letters WHERE webhook_id = $3 AND event_id = ANY ($2) RETURNING delivery_id, event_id
+), newest AS (
+    SELECT event_id, (array_agg(delivery_id ORDER BY delivery_id DESC))[1] AS id FROM revived GROUP BY event_id
 )
 INSERT INTO deliveries (id, event_id, webhook_id, due_at, tier, place)
-SELECT d.id, d.event_id, $3, now(), 1, CASE WHEN $4 THEN nextval('delivery_order') END
-FROM unnest($1, $2) AS d (id, event_id)";
+SELECT id, event_id, $3, now(), 1, CASE WHEN $4 THEN nextval('delivery_order') END
+FROM (
+    SELECT coalesce(newest.id, d.id) AS id, d.event_id
+    FROM unnest($1, $2) WITH ORDINALITY AS d (id, event_id, number) LEFT JOIN newest USING (event_id) ORDER BY d.number
+) AS in_order";
 
 const ADVANCE: &str = "
 UPDATE replays SET position = $2, looked_at = looked_at + $3, enqueued = enqueued + $4,

@@ -187,3 +187,24 @@ async fn a_policy_is_kept_field_by_field_and_a_preview_sends_nothing() {
     assert!(tokio::time::timeout(Duration::ZERO, bench.receiver.next()).await.is_err());
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_memory_behind_a_slow_receiver_can_be_taken_back_and_left_out() {
+    let mut bench = Bench::new().await;
+    let hook = bench.custom("/hook", json!({"policy": {"max_in_flight": 1}})).await;
+    bench.start();
+    bench.receiver.hold();
+    for number in 0..6 {
+        bench.post("/events", &json!({"event_type": "x", "payload": {"number": number}})).await;
+    }
+    bench.receiver.next().await;
+    let waiting = bench.get("/deliveries").await.json();
+    let newest = waiting["data"][0]["id"].as_str().unwrap().to_owned();
+    let cancelled = bench.call("post", &format!("/deliveries/{newest}/cancel")).await;
+    assert_eq!((cancelled.status, &cancelled.json()["state"]), (StatusCode::OK, &json!("cancelled")));
+    bench.call("post", &format!("{hook}/pause")).await;
+    let resumed = bench.post(&format!("{hook}/resume"), &json!({"backlog": "skip"})).await;
+    assert_eq!(resumed.json()["skipped"], 4, "{}", resumed.text);
+    bench.receiver.release();
+    bench.finish().await;
+}

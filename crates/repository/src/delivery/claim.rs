@@ -54,9 +54,17 @@ WITH gone AS (
 INSERT INTO dead_letters (delivery_id, event_id, webhook_id, attempts, state, reason)
 SELECT id, event_id, webhook_id, attempt, 'expired', 'the event is no longer kept' FROM gone";
 
+/// A probe that was not made makes room for the next one.
 const RELEASE: &str = "
-UPDATE deliveries d SET due_at = now(), lease_token = NULL
-FROM unnest($1, $2) AS held (id, token) WHERE d.id = held.id AND d.lease_token = held.token";
+WITH freed AS (
+    UPDATE deliveries d SET due_at = now(), lease_token = NULL
+    FROM unnest($1, $2) AS held (id, token) WHERE d.id = held.id AND d.lease_token = held.token
+    RETURNING d.webhook_id
+), probes AS (
+    UPDATE webhook_health h SET probe_until = NULL
+    WHERE h.breaker = 'half_open' AND h.webhook_id IN (SELECT webhook_id FROM freed)
+)
+SELECT 1 FROM freed";
 
 #[derive(QueryableByName)]
 pub(super) struct ClaimRow {

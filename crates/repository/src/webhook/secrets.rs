@@ -162,7 +162,14 @@ impl Repository {
         let sealed: Vec<SealedRow> = sql_query("SELECT DISTINCT ON (substr(url, 2, 4)) id, url FROM webhooks")
             .get_results(&mut connection)
             .await?;
-        Ok(sealed.iter().try_for_each(|row| self.target_open(WebhookId(row.id), &row.url).map(drop))?)
+        sealed.iter().try_for_each(|row| self.target_open(WebhookId(row.id), &row.url).map(drop))?;
+        // Answers that are kept need their keys too, for a day.
+        let (used, known): (Vec<KeyUse>, _) =
+            (sql_query(KEYS_IN_USE).get_results(&mut connection).await?, self.key_ids());
+        match used.into_iter().find(|used| !known.contains(&used.key_id)) {
+            Some(unknown) => Err(KeyRingError::UnknownKey(unknown.key_id).into()),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn target_seal(&self, id: WebhookId, target: &Value) -> Result<Vec<u8>> {

@@ -229,3 +229,16 @@ async fn a_probe_that_says_nothing_of_the_receiver_makes_room_for_the_next() {
     let health = repository.webhook_health(webhook.id).await.unwrap().unwrap();
     assert_eq!(health.breaker, Breaker::Closed, "who judges messages works");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_was_not_made_makes_room_for_the_next() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let webhook = webhook(&repository, &[]).await;
+    repository.event_emit(event("x"), &free()).await.unwrap();
+    repository.webhook_trip(webhook.id, OPEN).await.unwrap();
+    hours_pass(&db, 1).await;
+    let probe = claim_governed(&repository, &webhook, 1, None).await;
+    assert_eq!(repository.delivery_release(&[(probe[0].id, probe[0].lease_token)]).await.unwrap(), 1);
+    assert_eq!(claim_governed(&repository, &webhook, 1, None).await.len(), 1);
+}

@@ -66,6 +66,8 @@ async fn names(repository: &Repository) -> Vec<String> {
 async fn what_was_missed_comes_again_at_its_pace_and_nothing_else() {
     let db = TestDb::new().await;
     let (repository, listener) = scene(&db).await;
+    let ended = DeliveryFilter { ended: true, ..DeliveryFilter::default() };
+    let dead = repository.delivery_list(ended, None, 9).await.unwrap()[0].id;
     let begun = begin(&repository, replay(&listener)).await;
     assert_eq!(begun.state, "running");
     assert_eq!(step(&db, &repository).await, Some(2), "two a second");
@@ -73,7 +75,10 @@ async fn what_was_missed_comes_again_at_its_pace_and_nothing_else() {
     assert_eq!(step(&db, &repository).await, None, "it is over");
     let ended = repository.replay_get(begun.id).await.unwrap().unwrap();
     assert_eq!((ended.state.as_str(), ended.looked_at, ended.enqueued), ("done", 5, 3));
-    assert_eq!(names(&repository).await, ["early_a", "early_b", "dead"]);
+    let again = claim(&repository).await;
+    let names: Vec<_> = again.iter().map(|claimed| claimed.event.event_type.to_string()).collect();
+    assert_eq!(names, ["dead", "early_a", "early_b"], "in the order of their ids");
+    assert_eq!(again[0].id, dead, "its story goes on");
     assert_eq!(repository.stats().await.unwrap().totals.dead_letters, 0, "what comes again is no dead letter any more");
 }
 
@@ -84,7 +89,7 @@ async fn everything_comes_again_when_that_is_wanted_but_what_is_under_way() {
     let everything = NewReplay { everything: true, per_second: 100, ..replay(&listener) };
     begin(&repository, everything).await;
     assert_eq!(step(&db, &repository).await, Some(4));
-    assert_eq!(names(&repository).await, ["early_a", "early_b", "delivered", "dead"]);
+    assert_eq!(names(&repository).await, ["dead", "early_a", "early_b", "delivered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,10 +114,10 @@ async fn what_a_person_took_back_stays_back_unless_everything_is_wanted() {
     assert_eq!(repository.delivery_cancel(waiting[0].id).await.unwrap(), Cancelled::Done);
     begin(&repository, NewReplay { per_second: 100, ..replay(&listener) }).await;
     step(&db, &repository).await;
-    assert_eq!(names(&repository).await, ["early_a", "early_b", "dead"]);
+    assert_eq!(names(&repository).await, ["dead", "early_a", "early_b"]);
     begin(&repository, NewReplay { per_second: 100, everything: true, ..replay(&listener) }).await;
     step(&db, &repository).await;
-    assert_eq!(names(&repository).await, ["delivered", "waiting"]);
+    assert_eq!(names(&repository).await, ["waiting", "delivered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

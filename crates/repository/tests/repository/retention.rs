@@ -148,3 +148,19 @@ async fn what_is_under_way_to_a_day_that_nobody_prepared_is_there_when_the_day_i
     assert_eq!(count(&db, "SELECT count(*) FROM events_default").await, 0);
     assert_eq!(count(&db, "SELECT count(*) FROM events").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_full_before_it_is_made_stays_where_it_is_until_its_time_is_over() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let later = noon() + TimeDelta::days(12);
+    a_day_happens(&db, later).await;
+    let add = |most: u32| format!("SELECT partition_add('events', '{}', {most})::integer::bigint", later.date_naive());
+    assert_eq!(count(&db, &add(199)).await, 0, "too many to be moved while others wait");
+    assert_eq!(count(&db, "SELECT count(*) FROM events_default").await, 200);
+    assert_eq!(count(&db, &add(200)).await, 1);
+    assert_eq!(count(&db, "SELECT count(*) FROM events_default").await, 0);
+    a_day_happens(&db, later + TimeDelta::days(30)).await;
+    repository.partitions_keep(later + TimeDelta::days(100), RETENTION).await.unwrap();
+    assert_eq!(count(&db, "SELECT count(*) FROM events").await, 0);
+}

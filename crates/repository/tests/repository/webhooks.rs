@@ -261,6 +261,9 @@ async fn kept_answers_are_sealed_anew_like_the_webhooks_they_tell_of() {
     let both = Repository::new(db.url(), 4, KeyRing::new(&[vec![2; 32], vec![1; 32]]).unwrap()).await.unwrap();
     assert_eq!(both.webhook_keys().await.unwrap()[0].answers, 1);
     assert_eq!((both.answer_reseal(9).await.unwrap(), both.answer_reseal(9).await.unwrap()), (1, 0));
+    let stranger = Repository::new(db.url(), 4, keys(3)).await.unwrap();
+    db.client().await.batch_execute("DELETE FROM webhooks").await.unwrap();
+    assert!(matches!(stranger.check_keys().await, Err(Error::Sealed(_))), "the answer alone needs its key");
     let again = create(&Repository::new(db.url(), 4, keys(2)).await.unwrap()).await;
     assert_eq!((again.is_replayed, again.answer), (true, first.answer));
 }

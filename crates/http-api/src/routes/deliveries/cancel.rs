@@ -20,9 +20,16 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<DeliveryId>) -> Result<HttpResponse> {
-    let (repository, id) = (state.repository.clone(), id.0);
+    let (repository, engine, id) = (state.repository.clone(), state.engine.clone(), id.0);
     let (cancelled, found) = state
-        .run(async move { Ok((repository.delivery_cancel(id).await?, repository.delivery_get(id).await?)) })
+        .run(async move {
+            let mut cancelled = repository.delivery_cancel(id).await?;
+            // It may only wait behind others.
+            if cancelled == Cancelled::BeingSent && engine.give_up_one(id).await {
+                cancelled = repository.delivery_cancel(id).await?;
+            }
+            Ok((cancelled, repository.delivery_get(id).await?))
+        })
         .await?;
     let record = found.ok_or_else(|| no_such(id))?;
     match cancelled {

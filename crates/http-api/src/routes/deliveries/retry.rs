@@ -32,10 +32,20 @@ pub(crate) struct RetriedDelivery {
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<DeliveryId>) -> Result<HttpResponse> {
     let (repository, engine, id) = (state.repository.clone(), state.engine.clone(), id.0);
-    let retried = state.run(async move { Ok(repository.delivery_retry(id).await?) }).await?;
+    let wake = engine.clone();
+    let retried = state
+        .run(async move {
+            let mut retried = repository.delivery_retry(id).await?;
+            // It may only wait behind others.
+            if retried == Retried::BeingSent && engine.give_up_one(id).await {
+                retried = repository.delivery_retry(id).await?;
+            }
+            Ok(retried)
+        })
+        .await?;
     match retried {
         Retried::Due(id) => {
-            engine.wake();
+            wake.wake();
             Ok(HttpResponse::Accepted().json(RetriedDelivery { id }))
         }
         Retried::BeingSent => Err(being_sent()),

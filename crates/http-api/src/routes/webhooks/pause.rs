@@ -20,8 +20,16 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<WebhookId>) -> Result<HttpResponse> {
-    let (repository, id) = (state.repository.clone(), id.0);
-    let paused = state.run(async move { Ok(repository.webhook_pause(id).await?) }).await?;
+    let (repository, engine, id) = (state.repository.clone(), state.engine.clone(), id.0);
+    let paused = state
+        .run(async move {
+            let paused = repository.webhook_pause(id).await?;
+            // What waits in memory is parked at once; other servers do the same when they see it.
+            engine.give_up(id).await;
+            engine.wake();
+            Ok(paused)
+        })
+        .await?;
     let record = paused.ok_or_else(|| no_such(id))?;
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(record.version))).json(WebhookView::from(record)))
 }

@@ -56,6 +56,7 @@ pub(crate) async fn handler(
     let (repository, engine, id, backlog) = (state.repository.clone(), state.engine.clone(), id.0, body.0.backlog);
     let (record, skipped) = state
         .run(async move {
+            engine.give_up(id).await;
             let skipped = if backlog == Backlog::Skip { repository.webhook_skip(id).await? } else { 0 };
             let change = WebhookChange { enabled: Some(true), ..WebhookChange::default() };
             let record = repository.webhook_update(id, change, None).await?.ok_or_else(|| no_such(id))?;
