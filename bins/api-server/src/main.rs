@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use kos_assembly::{Database, Role};
 use kos_boot::settings::{
-    Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks,
+    EmbeddingArgs, Embeddings, Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs,
+    WebhookArgs, Webhooks,
 };
 use kos_boot::telemetry;
 
@@ -24,6 +25,8 @@ struct Cli {
     server: ServerArgs,
     #[command(flatten)]
     webhooks: WebhookArgs,
+    #[command(flatten)]
+    embeddings: EmbeddingArgs,
     #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
@@ -61,6 +64,7 @@ struct Settings {
     storage: Storage,
     server: Server,
     webhooks: Webhooks,
+    embeddings: Option<Embeddings>,
     place: Place,
 }
 
@@ -102,6 +106,7 @@ fn check(cli: Cli) -> Result<Settings, Faults> {
     let storage = cli.storage.check(&mut faults);
     let server = cli.server.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
+    let embeddings = cli.embeddings.check(&mut faults);
     let place = cli.place.check(&mut faults);
     if let Some(storage) = &storage {
         kos_assembly::judge_storage(storage, &mut faults);
@@ -109,9 +114,9 @@ fn check(cli: Cli) -> Result<Settings, Faults> {
     if let Some(webhooks) = &webhooks {
         kos_assembly::judge_webhooks(webhooks, &mut faults);
     }
-    match (storage, server, webhooks, place) {
-        (Some(storage), Some(server), Some(webhooks), Some(place)) => {
-            faults.finish().map(|()| Settings { storage, server, webhooks, place })
+    match (storage, server, webhooks, embeddings, place) {
+        (Some(storage), Some(server), Some(webhooks), Some(embeddings), Some(place)) => {
+            faults.finish().map(|()| Settings { storage, server, webhooks, embeddings, place })
         }
         _ => Err(faults),
     }

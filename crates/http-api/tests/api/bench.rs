@@ -79,6 +79,7 @@ impl Bench {
         let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings).await.unwrap();
         let state = State {
             repository: repository.clone(),
+            embeddings: None,
             pulse: Arc::new(Pulse::feel(db.url())),
             engine: engine.handle(),
             api_key: ApiKey::new(&KEY.into()),
