@@ -73,7 +73,7 @@ impl Queue {
                 }
                 Err(Fault::Database(error)) if error.is_unavailable() => {}
                 Err(Fault::Database(error)) => {
-                    tracing::error!(error = %Chain(&error), "embedding failed; it is tried again")
+                    tracing::error!(error = %Chain(&error), "embedding failed; it is tried again");
                 }
             }
             sleep(pause).await;
@@ -109,6 +109,7 @@ impl Queue {
             // At the first time what is there is old, and what comes while it is done is new.
             let reached = self.repository.vectors_claim(self.provider.space(), self.new, 0).await?.next;
             (self.new, self.old, self.swept) = (reached, VectorMark::beginning(), Some(Instant::now()));
+            self.repository.vectors_reconcile(self.provider.space()).await?;
             self.count().await?;
         }
         for is_new in [true, false] {
@@ -116,9 +117,9 @@ impl Queue {
             let claim = self.repository.vectors_claim(self.provider.space(), from, self.batch).await?;
             let made = self.embed(claim.texts).await?;
             if is_new {
-                self.new = claim.next
+                self.new = claim.next;
             } else {
-                self.old = claim.next
+                self.old = claim.next;
             }
             if claim.seen > 0 {
                 return Ok(Some(made));

@@ -170,6 +170,10 @@ WHERE v.model = $1 AND octet_length(v.vector) <> newest.length";
 
 const REMOVED: &str = "SELECT id FROM knowledge WHERE updated_at >= $1 AND deleted_at IS NOT NULL";
 
+const ALL: &str = "
+SELECT v.knowledge_id AS id FROM knowledge_vectors v JOIN knowledge k ON k.id = v.knowledge_id
+WHERE v.model = $1 AND v.vector IS NOT NULL AND k.deleted_at IS NULL";
+
 const PROGRESS: &str = "
 SELECT count(*) FILTER (WHERE is_done AND vector IS NOT NULL) AS embedded, count(*) FILTER (WHERE NOT is_done) AS waiting,
        count(*) FILTER (WHERE is_done AND vector IS NULL) AS refused
@@ -305,6 +309,21 @@ impl Repository {
         index.seen = now.now;
         let count = u32::try_from(index.vectors.len()).unwrap_or(u32::MAX);
         metrics::gauge!("kos_embeddings_vectors").set(f64::from(count));
+        Ok(())
+    }
+
+    /// Forgets the vectors of texts that are gone for good, of which no row is left to tell. Looks at all of them.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn vectors_reconcile(&self, space: &str) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let rows: Vec<IdRow> = sql_query(ALL).bind::<Text, _>(space).get_results(&mut connection).await?;
+        let texts = rows.into_iter().map(|row| KnowledgeId(row.id)).collect();
+        let mut index = write(&self.vectors);
+        if index.space == space {
+            index.vectors.keep_only(&texts);
+        }
         Ok(())
     }
 

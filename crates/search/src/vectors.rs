@@ -2,7 +2,7 @@
 //! so that nothing is missed.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use kos_model::KnowledgeId;
 
@@ -99,6 +99,12 @@ impl Vectors {
         if let Some(moved) = self.ids.get(place) {
             self.places.insert(*moved, place);
         }
+    }
+
+    /// Forgets the vectors of all texts but these.
+    pub fn keep_only(&mut self, texts: &HashSet<KnowledgeId>) {
+        let gone: Vec<KnowledgeId> = self.ids.iter().filter(|id| !texts.contains(id)).copied().collect();
+        gone.into_iter().for_each(|id| self.remove(id));
     }
 
     /// The nearest, at most so many, the nearest first; none for a query of another dimension.

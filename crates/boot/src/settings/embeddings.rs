@@ -48,7 +48,6 @@ pub struct Embeddings {
 
 impl EmbeddingArgs {
     /// Understands these settings, or notes what is wrong with them. Without an address there are none.
-    #[expect(clippy::option_option, reason = "the outer one is of a fault, the inner one of a wish")]
     pub fn check(self, faults: &mut Faults) -> Option<Option<Embeddings>> {
         let address = faults.take("EMBEDDINGS_URL", endpoint(self.embeddings_url));
         let model = self.embeddings_model.filter(|model| !model.trim().is_empty());
