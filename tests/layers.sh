@@ -22,10 +22,12 @@ declare -A allowed=(
   [kos-reports]="kos-model"
   [kos-search]="kos-model"
   [kos-graph]="kos-model"
+  [kos-embeddings]=""
+  [kos-embedding-queue]="kos-embeddings kos-repository"
   [kos-repository]="kos-model kos-search kos-graph"
   [kos-delivery]="kos-model kos-webhooks kos-repository"
-  [kos-http-api]="kos-model kos-webhooks kos-reports kos-search kos-graph kos-repository kos-delivery"
-  [kos-assembly]="kos-webhooks kos-repository kos-delivery kos-boot"
+  [kos-http-api]="kos-model kos-embeddings kos-webhooks kos-reports kos-search kos-graph kos-repository kos-delivery"
+  [kos-assembly]="kos-embeddings kos-webhooks kos-repository kos-delivery kos-boot"
 )
 for crate in "${!allowed[@]}"; do
   others=$(used --package "$crate" --depth 1 | grep '^kos-' | grep -vx "$crate")
@@ -39,14 +41,16 @@ done
 must depends kos-repository diesel
 must depends kos-repository tokio
 must depends kos-webhooks reqwest
+must depends kos-embeddings reqwest
 must depends kos-http-api actix-web
 for heavy in tokio reqwest diesel actix-web; do must_not depends kos-model "$heavy"; done
-for pure in kos-webhooks kos-reports kos-search kos-graph; do
+for pure in kos-webhooks kos-reports kos-search kos-graph kos-embeddings; do
   for heavy in diesel actix-web; do must_not depends "$pure" "$heavy"; done
 done
 for heavy in actix-web reqwest; do must_not depends kos-repository "$heavy"; done
 must depends_directly kos-webhooks reqwest
 must_not depends_directly kos-http-api reqwest
+must_not depends kos-embedding-queue actix-web
 must_not depends_directly kos-http-api diesel
 
 # What the examples build: neither a database nor a web server of ours.

@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 use kos_assembly::{Database, Role};
 use kos_boot::command_line::{CommandLine, FileArgs};
 use kos_boot::settings::{
-    Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs, WebhookArgs, Webhooks,
+    EmbeddingArgs, Embeddings, Faults, LogArgs, Place, PlaceArgs, Server, ServerArgs, Storage, StorageArgs,
+    WebhookArgs, Webhooks,
 };
 use kos_boot::telemetry::{self, Log};
 
@@ -27,6 +28,8 @@ struct Cli {
     server: ServerArgs,
     #[command(flatten)]
     webhooks: WebhookArgs,
+    #[command(flatten)]
+    embeddings: EmbeddingArgs,
     #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
@@ -64,6 +67,7 @@ struct Settings {
     storage: Storage,
     server: Server,
     webhooks: Webhooks,
+    embeddings: Option<Embeddings>,
     place: Place,
 }
 
@@ -104,6 +108,7 @@ fn check(cli: Cli) -> Result<(Settings, Log), Faults> {
     let storage = cli.storage.check(&mut faults);
     let server = cli.server.check(&mut faults);
     let webhooks = cli.webhooks.check(&mut faults);
+    let embeddings = cli.embeddings.check(&mut faults);
     let place = cli.place.check(&mut faults);
     let log = cli.log.check(&mut faults);
     if let Some(storage) = &storage {
@@ -112,9 +117,9 @@ fn check(cli: Cli) -> Result<(Settings, Log), Faults> {
     if let Some(webhooks) = &webhooks {
         kos_assembly::judge_webhooks(webhooks, &mut faults);
     }
-    match (storage, server, webhooks, place, log) {
-        (Some(storage), Some(server), Some(webhooks), Some(place), Some(log)) => {
-            faults.finish().map(|()| (Settings { storage, server, webhooks, place }, log))
+    match (storage, server, webhooks, embeddings, place, log) {
+        (Some(storage), Some(server), Some(webhooks), Some(embeddings), Some(place), Some(log)) => {
+            faults.finish().map(|()| (Settings { storage, server, webhooks, embeddings, place }, log))
         }
         _ => Err(faults),
     }

@@ -7,10 +7,11 @@ use std::time::Instant;
 use actix_web::HttpServer;
 use actix_web::dev::Server as HttpService;
 use anyhow::Context;
-use kos_assembly::{Database, Presence, Role, now, repository, sender, surroundings};
+use kos_assembly::{Database, Presence, Role, embeddings, now, repository, sender, surroundings};
 use kos_boot::settings::Server;
 use kos_boot::{secret_file, shutdown};
 use kos_delivery::{Engine, Settings as EngineSettings};
+use kos_embedding_queue::Queue;
 use kos_http_api::{ApiKey, State, app};
 use kos_repository::{Pulse, Retention};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -60,12 +61,17 @@ async fn serve(
     let repository = repository(database, &settings.storage).await?;
     let key = api_key(settings)?;
     let sender = sender(&settings.webhooks)?;
+    let embeddings = embeddings(settings.embeddings.as_ref())?;
     let mut engine = Engine::new(repository.clone(), sender, engine_settings(&settings.server), surroundings()).await?;
     engine.start();
     let searching = repository.clone();
     tokio::spawn(async move { searching.search_upkeep().await });
+    if let Some(provider) = embeddings.clone() {
+        tokio::spawn(Queue::new(repository.clone(), provider).run());
+    }
     let state = State {
         repository,
+        embeddings,
         pulse: Arc::new(Pulse::feel(database.url().expose_secret())),
         engine: engine.handle(),
         api_key: ApiKey::new(&key.secret),

@@ -2,6 +2,7 @@
 //! surroundings. It decides nothing; it only joins what the other crates offer.
 
 mod database;
+mod embeddings;
 mod presence;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use kos_webhooks::{EgressPolicy, Limits, Platforms, Sender, TargetDraft, Webhook
 use secrecy::ExposeSecret;
 
 pub use database::{Database, Role};
+pub use embeddings::embeddings;
 pub use presence::Presence;
 
 /// Connections that one program may have to the embedded Postgres, which takes 100: a reporter and a
@@ -55,6 +57,9 @@ pub enum Error {
     /// The client for outbound calls cannot be made.
     #[error("the client for outbound calls cannot be made")]
     Sender(#[from] kos_webhooks::Error),
+    /// The client for embeddings cannot be made.
+    #[error("the client for embeddings cannot be made")]
+    Embeddings(#[from] kos_embeddings::Error),
 }
 
 /// The repository of a database that is ready, once its stored secrets are known to open.

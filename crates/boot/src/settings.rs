@@ -1,5 +1,7 @@
 //! Settings: flags, then the environment, then a file, then defaults; read once, every fault told at once.
 
+mod embeddings;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +15,8 @@ use clap::Args;
 use ipnet::{IpNet, Ipv6Net};
 use secrecy::SecretString;
 use url::Url;
+
+pub use self::embeddings::{EmbeddingArgs, Embeddings};
 
 /// Retries go on for up to a week, and need their events.
 const LEAST_EVENT_DAYS: u32 = 8;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use kos_delivery::Handle;
+use kos_embeddings::Provider;
 use kos_model::Locale;
 use kos_repository::{Pulse, Repository};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -40,6 +41,8 @@ impl ApiKey {
 pub struct State {
     /// All that is stored.
     pub repository: Repository,
+    /// What makes vectors of queries, when the search has vectors.
+    pub embeddings: Option<Provider>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
     /// The engine that sends what is committed.

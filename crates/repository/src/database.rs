@@ -24,6 +24,7 @@ use crate::error::{Chain, Error, Result};
 use crate::graph::OverviewCache;
 use crate::seal::KeyRing;
 use crate::search::{Tally, Words};
+use crate::vectors::VectorIndex;
 
 /// Every migration, in order.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -65,6 +66,7 @@ pub struct Repository {
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
     pub(crate) words: Arc<RwLock<Arc<Words>>>,
     pub(crate) searched: Arc<Mutex<Tally>>,
+    pub(crate) vectors: Arc<RwLock<VectorIndex>>,
     pub(crate) overview: OverviewCache,
 }
 
@@ -85,6 +87,7 @@ impl Repository {
             directory: Arc::default(),
             words: Arc::default(),
             searched: Arc::default(),
+            vectors: Arc::default(),
             overview: OverviewCache::default(),
         })
     }

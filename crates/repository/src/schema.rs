@@ -302,6 +302,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    knowledge_vectors (knowledge_id) {
+        knowledge_id -> Uuid,
+        model -> Nullable<Text>,
+        version -> Integer,
+        content_hash -> Nullable<Bytea>,
+        vector -> Nullable<Bytea>,
+        embedded_at -> Nullable<Timestamptz>,
+        claimed_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     idempotency_keys (route, key) {
         route -> Text,
         key -> Text,

@@ -3,6 +3,7 @@
 //! The words are weighed in this process, by a vocabulary that is counted in the background (`words`);
 //! the texts are chosen, scored and cut out by Postgres, in one statement (`statement`).
 
+mod fused;
 mod statement;
 mod words;
 
@@ -14,7 +15,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::KnowledgeId;
-use kos_search::{Corpus, Plan, Query, Repairs, Term, Typed, layout};
+use kos_search::{Corpus, Near, Plan, Query, Repairs, Term, Typed, layout};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -52,6 +53,9 @@ pub struct Search {
     pub limit: u32,
     /// Count the finds by domain, language and tag.
     pub facets: bool,
+    /// What the query means, where a provider said so: what is near to it is found as well. Only for the order by
+    /// relevance; the others put what is merely near in front.
+    pub vector: Option<Vec<f32>>,
 }
 
 /// What finds must be like.
@@ -94,6 +98,8 @@ pub struct Found {
     pub hits: Vec<SearchHit>,
     /// How many finds there are at least.
     pub total: u64,
+    /// Of those, how many hold the words.
+    pub with_words: u64,
     /// Whether that is all of them.
     pub is_exact: bool,
     /// How the words were understood.
@@ -147,8 +153,21 @@ pub struct SearchHit {
     pub effective_confidence: f64,
     /// What interactions said of it, -1 to 1.
     pub feedback: f64,
-    /// The passage that fits, the words found between U+0002 and U+0003.
+    /// The passage that fits, the words found between U+0002 and U+0003; the start of the text where it holds none.
     pub highlight: String,
+    /// Its places among the finds by words and by meaning, where the two were joined.
+    pub places: Option<Places>,
+}
+
+/// Where a find stood before two lists were joined; the score is what the two places are worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Places {
+    /// Among those that hold the words, from 1.
+    pub by_words: Option<u32>,
+    /// Among those that are near in meaning, from 1.
+    pub by_meaning: Option<u32>,
+    /// How near: the cosine, -1 to 1.
+    pub similarity: Option<f64>,
 }
 
 #[derive(QueryableByName)]
@@ -240,24 +259,30 @@ impl Repository {
     /// # Errors
     /// The database is unavailable, or the search took longer than 2 s ([`TookTooLong`](crate::Error::TookTooLong)).
     pub async fn search(&self, search: &Search) -> Result<Found> {
+        let near = match &search.vector {
+            Some(vector) if search.sort == SearchSort::Relevance => {
+                Some(self.vectors_nearest(vector.clone(), search.looked_at()).await)
+            }
+            Some(_) | None => None,
+        };
         let mut connection = self.connection().await?;
-        connection.transaction(async |tx| self.search_in_tx(tx, search).await).await
+        connection.transaction(async |tx| self.search_in_tx(tx, search, near.as_deref()).await).await
     }
 
-    async fn search_in_tx(&self, tx: &mut AsyncPgConnection, search: &Search) -> Result<Found> {
+    async fn search_in_tx(&self, tx: &mut AsyncPgConnection, search: &Search, near: Option<&[Near]>) -> Result<Found> {
         tx.batch_execute(TERMS_OF_SEARCH).await?;
         let words = self.words();
         let plan = plan(tx, search, &words).await?;
-        if plan.terms.is_empty() {
+        if plan.terms.is_empty() && near.is_none_or(<[Near]>::is_empty) {
             return read_newest(tx, search, plan).await;
         }
         let choosers = plan.choosers();
         let leaves_some = choosers.len() < plan.terms.len();
         let filter = filter(tx, &search.query).await?;
-        let wanted = Wanted { search, filter: &filter, average_length: words.average_length() };
+        let wanted = Wanted { search, filter: &filter, average_length: words.average_length(), near };
         let mut found = wanted.find(tx, &plan, &choosers).await?;
         // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
-        if leaves_some && found.total < u64::from(search.offset) + u64::from(search.limit) {
+        if leaves_some && found.with_words < u64::from(search.offset) + u64::from(search.limit) {
             let all: Vec<&Term> = plan.terms.iter().collect();
             found = wanted.find(tx, &plan, &all).await?;
         }
@@ -340,7 +365,18 @@ impl Search {
             offset: 0,
             limit: 10,
             facets: false,
+            vector: None,
         }
+    }
+
+    /// How many of the nearest texts are looked at: more where some may not fit the filter.
+    fn looked_at(&self) -> usize {
+        let Self { query, filter, .. } = self;
+        let by_query = query.phrases.is_empty() && query.without.is_empty() && query.tags.is_empty();
+        let by_time = filter.created_since.is_none() && filter.created_until.is_none();
+        let by_rest = filter.tags.is_empty() && filter.lang.is_none() && filter.min_confidence.is_none();
+        let fits_all = by_query && by_time && by_rest && filter.metadata.is_empty() && self.domain().is_none();
+        if fits_all { fused::NEAREST } else { fused::NEAREST_TO_FILTER }
     }
 
     /// The domain that the query or the filter names.
@@ -365,7 +401,14 @@ async fn read_newest(tx: &mut AsyncPgConnection, search: &Search, plan: Plan) ->
         .get_results(tx)
         .await?;
     let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
-    Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact: false, plan, ..Found::default() })
+    Ok(Found {
+        hits: rows.into_iter().map(HitRow::read).collect(),
+        total,
+        with_words: total,
+        is_exact: false,
+        plan,
+        ..Found::default()
+    })
 }
 
 impl HitRow {
@@ -386,6 +429,7 @@ impl HitRow {
             effective_confidence: self.effective,
             feedback: self.feedback,
             highlight: self.highlight.replace('\u{200b}', ""),
+            places: None,
         }
     }
 }

@@ -7,8 +7,10 @@ mod distance;
 pub mod layout;
 mod plan;
 mod query;
+mod vectors;
 mod vocabulary;
 
 pub use plan::{Alternative, Corpus, Plan, Repairs, Term, Typed};
 pub use query::{MAX_QUERY, Query, Word};
+pub use vectors::{Near, Vectors};
 pub use vocabulary::{Neighbour, Vocabulary};

@@ -1,5 +1,6 @@
 //! POST /search
 
+mod meaning;
 mod view;
 
 use std::time::Instant;
@@ -13,6 +14,7 @@ use kos_search::Query;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use self::meaning::{Mark, Meaning};
 use self::view::SearchResponse;
 use crate::body::{Body, storable};
 use crate::problem::Result;
@@ -104,16 +106,23 @@ enum Mode {
 pub(crate) async fn handler(state: web::Data<State>, body: Body<SearchRequest>) -> Result<HttpResponse> {
     let started = Instant::now();
     let (text, explain) = (body.0.query.clone(), body.0.explain);
-    let search = check(body.0)?;
+    let is_suggestion = body.0.mode == Some(Mode::Suggest);
+    let (mut search, mark) = check(body.0)?;
+    let meaning = Meaning::of(&search, mark, state.embeddings.as_ref().filter(|_| !is_suggestion));
     let (offset, repository) = (search.offset, state.repository.clone());
-    let found = state.run(async move { Ok(repository.search(&search).await?) }).await?;
+    let work = async move {
+        let mark = meaning.ask(&mut search).await;
+        Ok((repository.search(&search).await?, mark))
+    };
+    let (found, mark) = state.run(work).await?;
     let took = started.elapsed();
-    state.repository.search_note(&Searched { query: &text, finds: found.total, took });
+    // Something is always near in meaning: what is missing shows in the words.
+    state.repository.search_note(&Searched { query: &text, finds: found.with_words, took });
     metrics::histogram!("kos_search_seconds").record(took.as_secs_f64());
-    Ok(HttpResponse::Ok().json(SearchResponse::new(found, offset, explain, took)))
+    Ok(HttpResponse::Ok().json(SearchResponse::new(found, offset, mark, explain, took)))
 }
 
-fn check(request: SearchRequest) -> Result<Search> {
+fn check(request: SearchRequest) -> Result<(Search, Option<Mark>)> {
     storable("/metadata", &request.metadata)?;
     let mut faults = Violations::new();
     let query = faults.take(Query::parse(&request.query));
@@ -132,12 +141,12 @@ fn check(request: SearchRequest) -> Result<Search> {
     let domain = request.domain.and_then(|name| faults.take(kos_model::knowledge::text("/domain", &name, max)));
     let lang = request.lang.and_then(|name| faults.take(kos_model::knowledge::text("/lang", &name, max)));
     let tags = tags(&request.tags, &mut faults);
-    let offset = request.cursor.and_then(|cursor| faults.take(offset(&cursor))).unwrap_or_default();
+    let place = request.cursor.and_then(|cursor| faults.take(place(&cursor)));
     if !faults.is_empty() {
         return Err(faults.into());
     }
     let typos = request.typo.unwrap_or(true);
-    Ok(Search {
+    let search = Search {
         query: query.unwrap_or_default(),
         typos,
         complete_last: request.mode == Some(Mode::Suggest) || typos && is_open(&request.query),
@@ -151,10 +160,12 @@ fn check(request: SearchRequest) -> Result<Search> {
             metadata: request.metadata.into(),
         },
         sort: request.sort.map(SearchSort::from).unwrap_or_default(),
-        offset,
+        offset: place.map_or(0, |(_, seen)| seen),
         limit,
         facets: request.facets,
-    })
+        vector: None,
+    };
+    Ok((search, place.map(|(mark, _)| mark)))
 }
 
 /// Whether nothing follows the last word, which may have been meant to be longer.
@@ -174,17 +185,19 @@ fn tags(tags: &[String], faults: &mut Violations) -> Vec<String> {
     each.collect()
 }
 
-/// A cursor is the number of finds that were seen: scores move with time, places hardly do.
-fn offset(cursor: &str) -> std::result::Result<u32, Violation> {
-    let seen = cursor.strip_prefix('o').and_then(|digits| digits.parse().ok());
+/// A cursor is the number of finds that were seen: scores move with time, places hardly do. Its letter tells
+/// how they were found.
+fn place(cursor: &str) -> std::result::Result<(Mark, u32), Violation> {
+    let mut rest = cursor.chars();
+    let mark = rest.next().and_then(Mark::read);
+    let seen = rest.as_str().parse().ok().filter(|seen| (1..=MAX_OFFSET).contains(seen));
     let detail = "must be a `next_cursor` of this search";
-    seen.filter(|seen| (1..=MAX_OFFSET).contains(seen))
-        .ok_or_else(|| Violation::new("/cursor", "invalid_cursor", detail))
+    mark.zip(seen).ok_or_else(|| Violation::new("/cursor", "invalid_cursor", detail))
 }
 
 /// What leads past so many finds; none where the paging ends.
-fn cursor(seen: u32) -> Option<String> {
-    (seen <= MAX_OFFSET).then(|| format!("o{seen}"))
+fn cursor(mark: Mark, seen: u32) -> Option<String> {
+    (seen <= MAX_OFFSET).then(|| format!("{}{seen}", mark.letter()))
 }
 
 impl From<Sort> for SearchSort {

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 use chrono::NaiveDate;
-use kos_repository::{GraphOverview, Growth, NameCount, Stats, Totals};
+use kos_embeddings::Provider;
+use kos_repository::{GraphOverview, Growth, NameCount, Repository, Stats, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,6 +39,8 @@ pub(crate) struct StatsView {
     deliveries: DeliveryStats,
     /// Searches.
     search: SearchStats,
+    /// Vectors of the texts, for the search by meaning.
+    embeddings: EmbeddingStats,
     /// New knowledge by day (UTC) of the last 30, the oldest first; days without any are left out.
     growth: Vec<DayCount>,
     /// Knowledge by domain, the fullest first, at most 50.
@@ -83,6 +86,25 @@ struct SearchStats {
     gaps: Vec<Count>,
 }
 
+/// How far the vectors of the texts are; nothing but `enabled` where no provider is set.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct EmbeddingStats {
+    /// Whether a provider is set.
+    enabled: bool,
+    /// The model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// Texts that have a vector of what they say now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<i64>,
+    /// Texts that wait for theirs; they are found by their words meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<i64>,
+    /// Texts that the provider refused; they are found by their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<i64>,
+}
+
 /// How many webhooks there are.
 #[derive(Debug, Serialize, ToSchema)]
 struct WebhookStats {
@@ -109,13 +131,31 @@ struct DeliveryStats {
 #[utoipa::path(get, path = "/stats", tag = "system", responses((status = 200, body = StatsView)))]
 pub(crate) async fn stats(state: web::Data<State>) -> Result<HttpResponse> {
     let repository = state.repository.clone();
-    let work = async move { Ok((repository.stats().await?, repository.graph_overview().await?)) };
-    let (stats, graph) = state.run(work).await?;
-    Ok(HttpResponse::Ok().json(StatsView::new(stats, &graph)))
+    let provider = state.embeddings.clone();
+    let work = async move {
+        let embeddings = EmbeddingStats::of(&repository, provider.as_ref()).await?;
+        Ok((repository.stats().await?, repository.graph_overview().await?, embeddings))
+    };
+    let (stats, graph, embeddings) = state.run(work).await?;
+    Ok(HttpResponse::Ok().json(StatsView::new(stats, &graph, embeddings)))
+}
+
+impl EmbeddingStats {
+    async fn of(repository: &Repository, provider: Option<&Provider>) -> Result<Self> {
+        let Some(provider) = provider else { return Ok(Self::default()) };
+        let progress = repository.vectors_progress(provider.space()).await?;
+        Ok(Self {
+            enabled: true,
+            model: Some(provider.model().to_owned()),
+            embedded: Some(progress.embedded),
+            waiting: Some(progress.waiting),
+            refused: Some(progress.refused),
+        })
+    }
 }
 
 impl StatsView {
-    fn new(stats: Stats, graph: &GraphOverview) -> Self {
+    fn new(stats: Stats, graph: &GraphOverview, embeddings: EmbeddingStats) -> Self {
         let totals = stats.totals;
         Self {
             total_knowledge: totals.knowledge,
@@ -136,6 +176,7 @@ impl StatsView {
                 delivered_24h: totals.delivered_24h,
             },
             search: SearchStats::new(&totals, stats.gaps),
+            embeddings,
             growth: stats.growth.into_iter().map(|Growth { day, count }| DayCount { day, count }).collect(),
             by_domain: counts(stats.domains),
             by_lang: counts(stats.langs),

@@ -10,6 +10,7 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use kos_delivery::{Engine, Settings, Surroundings};
+use kos_embeddings::Provider;
 use kos_http_api::{ApiKey, State, app};
 use kos_model::Locale;
 use kos_repository::{KeyRing, Pulse, Repository};
@@ -79,6 +80,7 @@ impl Bench {
         let engine = Engine::new(repository.clone(), sender, Settings::default(), surroundings).await.unwrap();
         let state = State {
             repository: repository.clone(),
+            embeddings: None,
             pulse: Arc::new(Pulse::feel(db.url())),
             engine: engine.handle(),
             api_key: ApiKey::new(&KEY.into()),
@@ -193,6 +195,11 @@ impl Bench {
         let created = self.post("/webhooks", &body).await;
         assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
         format!("/webhooks/{}", created.json()["id"].as_str().unwrap())
+    }
+
+    /// Has the search go by meaning as well from now on.
+    pub(crate) fn embed_with(&mut self, provider: Provider) {
+        self.state.embeddings = Some(provider);
     }
 
     /// Has the engine look after everything by itself from now on.

@@ -17,6 +17,7 @@ mod knowledge_duplicates;
 mod knowledge_lists;
 mod knowledge_transfer;
 mod links;
+mod meaning;
 mod operating;
 mod tasks;
 mod webhooks;

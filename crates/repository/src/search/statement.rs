@@ -5,7 +5,7 @@ use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kos_search::{Alternative, Plan, Term};
+use kos_search::{Alternative, Near, Plan, Term};
 use serde_json::Value;
 
 use super::{Facet, Found, HitRow, Search, SearchSort};
@@ -16,7 +16,7 @@ const CANDIDATES: i64 = 5_000;
 /// Texts that are scored at the most when the rarest word is a common one.
 const COMMON_CANDIDATES: i64 = 2_000;
 /// How much of the content a highlight is looked for in, in characters.
-const HIGHLIGHT_CONTENT: i32 = 20_000;
+pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
 /// The texts that may answer, with what the score needs of them.
 const CANDIDATE: &str = "
@@ -36,8 +36,11 @@ const COMMON: &str = "k.id IN (
     (SELECT k.id FROM knowledge k WHERE k.search @@ $3::tsquery AND FITS LIMIT $5)
 )";
 
+/// There is no word to choose by.
+const NONE: &str = "false";
+
 /// The conditions that a text must fulfil, whatever its words.
-const FITS: &str = "
+pub(super) const FITS: &str = "
     k.deleted_at IS NULL
     AND ($6 = '' OR k.search @@ $6::tsquery)
     AND ($7 IS NULL OR k.domain_id = (SELECT id FROM domains WHERE name = $7))
@@ -80,7 +83,9 @@ const FACETS: &str = "
 , found AS MATERIALIZED (
     SELECT d.name AS domain, c.lang, c.tags
     FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id
-)
+)";
+
+pub(super) const FACETS_OF_FOUND: &str = "
 (SELECT 'domain' AS kind, domain AS name, count(*) AS count FROM found WHERE domain IS NOT NULL GROUP BY domain
  ORDER BY count DESC, name LIMIT 20)
 UNION ALL
@@ -96,29 +101,35 @@ pub(super) struct Wanted<'a> {
     pub(super) filter: &'a str,
     /// Different words of a text, on average.
     pub(super) average_length: f64,
+    /// The texts that are near to the query in meaning, the nearest first, where that was asked for.
+    pub(super) near: Option<&'a [Near]>,
 }
 
 /// What is bound to the statements: a plan as Postgres takes it.
-struct Prepared<'a> {
-    wanted: Wanted<'a>,
+pub(super) struct Prepared<'a> {
+    pub(super) wanted: Wanted<'a>,
     worths: Vec<f64>,
-    stems: Vec<String>,
+    pub(super) stems: Vec<String>,
     /// The score of a text, as an expression over the two above.
-    score: String,
-    any: String,
+    pub(super) score: String,
+    pub(super) any: String,
     all: String,
-    most: i64,
+    pub(super) most: i64,
 }
 
 impl Wanted<'_> {
     /// The texts that these terms choose, scored by all terms of the plan.
     pub(super) async fn find(self, tx: &mut AsyncPgConnection, plan: &Plan, choosers: &[&Term]) -> Result<Found> {
         let prepared = Prepared::new(self, plan, choosers);
+        if let Some(near) = self.near {
+            return prepared.fused(tx, near).await;
+        }
         let facets = if self.search.facets { prepared.facets(tx).await? } else { Vec::new() };
         let rows = prepared.hits(tx).await?;
         let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
         let is_exact = total < u64::try_from(prepared.most).unwrap_or_default();
-        Ok(Found { hits: rows.into_iter().map(HitRow::read).collect(), total, is_exact, facets, plan: Plan::default() })
+        let hits = rows.into_iter().map(HitRow::read).collect();
+        Ok(Found { hits, total, with_words: total, is_exact, facets, plan: Plan::default() })
     }
 }
 
@@ -162,12 +173,19 @@ impl<'a> Prepared<'a> {
     }
 
     async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {
-        self.bound(FACETS).get_results(tx).await.map_err(|error| Error::from(error).of_search())
+        self.bound(&format!("{FACETS}{FACETS_OF_FOUND}"))
+            .get_results(tx)
+            .await
+            .map_err(|error| Error::from(error).of_search())
     }
 
     /// A statement over the candidates, with the parameters that all of them share.
-    fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
-        let chosen = if self.all.is_empty() { ANY } else { COMMON };
+    pub(super) fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
+        let chosen = match (self.any.is_empty(), self.all.is_empty()) {
+            (true, _) => NONE,
+            (false, true) => ANY,
+            (false, false) => COMMON,
+        };
         let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", FITS);
         let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
         let tags: Vec<&str> = query.tags.iter().chain(&filter.tags).map(String::as_str).collect();

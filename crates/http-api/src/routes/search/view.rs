@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::meaning::Mark;
+
 /// What was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SearchResponse {
@@ -35,6 +37,10 @@ pub(crate) struct SearchResponse {
     /// The words that were looked for, when asked to explain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     terms: Vec<TermView>,
+    /// Why nothing was found by meaning although vectors are set up: `embeddings_timeout` or
+    /// `embeddings_unavailable`. What was found by words is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded: Option<&'static str>,
     /// How long it took, in milliseconds.
     took_ms: u64,
 }
@@ -120,7 +126,9 @@ pub(crate) struct SearchResult {
     explain: Option<Explanation>,
 }
 
-/// `score` = `text_score` · (0.7 + 0.3 · `effective_confidence`) · (1 + 0.1 · tanh(`feedback`)).
+/// `score` = `text_score` · (0.7 + 0.3 · `effective_confidence`) · (1 + 0.1 · tanh(`feedback`)). Where finds by
+/// words and by meaning were joined that only gives `rank_by_words`, and `score` = 1 / (60 + `rank_by_words`) +
+/// 1 / (60 + `rank_by_meaning`), of those that there are.
 #[derive(Debug, Serialize, ToSchema)]
 struct Explanation {
     /// What the words alone give.
@@ -129,12 +137,22 @@ struct Explanation {
     effective_confidence: f64,
     /// What interactions said of it, -1 to 1.
     feedback: f64,
+    /// Its place among those that hold the words, where the two kinds of finds were joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank_by_words: Option<u32>,
+    /// Its place among those that are near in meaning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank_by_meaning: Option<u32>,
+    /// How near in meaning: the cosine, -1 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    similarity: Option<f64>,
 }
 
 impl SearchResponse {
-    pub(crate) fn new(found: Found, offset: u32, explain: bool, took: Duration) -> Self {
+    pub(crate) fn new(found: Found, offset: u32, mark: Mark, explain: bool, took: Duration) -> Self {
         let seen = u64::from(offset) + u64::try_from(found.hits.len()).unwrap_or_default();
-        let next_cursor = u32::try_from(seen).ok().filter(|_| seen < found.total).and_then(super::cursor);
+        let next_cursor =
+            u32::try_from(seen).ok().filter(|_| seen < found.total).and_then(|seen| super::cursor(mark, seen));
         let Plan { terms, corrected, unknown } = found.plan;
         Self {
             results: found.hits.into_iter().map(|hit| SearchResult::new(hit, explain)).collect(),
@@ -145,6 +163,7 @@ impl SearchResponse {
             unknown,
             facets: by_kind(found.facets),
             terms: if explain { terms.into_iter().map(TermView::from).collect() } else { Vec::new() },
+            degraded: mark.degraded(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -172,6 +191,9 @@ impl SearchResult {
             text_score: hit.text_score,
             effective_confidence: hit.effective_confidence,
             feedback: hit.feedback,
+            rank_by_words: hit.places.and_then(|places| places.by_words),
+            rank_by_meaning: hit.places.and_then(|places| places.by_meaning),
+            similarity: hit.places.and_then(|places| places.similarity),
         };
         Self {
             id: hit.id,

@@ -1,0 +1,17 @@
+-- What texts mean, as numbers: made behind the writers by a provider of embeddings, when one is set.
+CREATE TABLE knowledge_vectors (
+    knowledge_id uuid NOT NULL,
+    -- What made it; nothing until something did. Vectors of different makers are never compared.
+    model text,
+    -- The version of the text when it was last looked at, and the hash of what was embedded of it.
+    version integer NOT NULL,
+    content_hash bytea,
+    -- 32-bit floats, little endian, of length 1; none when the provider refused the text.
+    vector bytea,
+    embedded_at timestamptz,
+    -- Until then a server is at work on it, and the others leave it alone.
+    claimed_until timestamptz,
+    CONSTRAINT knowledge_vectors_pkey PRIMARY KEY (knowledge_id),
+    CONSTRAINT knowledge_vectors_knowledge_id_fkey FOREIGN KEY (knowledge_id) REFERENCES knowledge (id) ON DELETE CASCADE
+);
+CREATE INDEX knowledge_vectors_embedded_at_idx ON knowledge_vectors (embedded_at, knowledge_id);
