@@ -282,7 +282,7 @@ mod tests {
         };
         let values = parse(&example.lines().map(set).collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(values["DAILY_REPORT_AT"], "0 9 * * *");
-        assert_eq!(values.len(), 25);
+        assert_eq!(values.len(), 31);
     }
 
     #[test]

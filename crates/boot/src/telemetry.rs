@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::settings::{Faults, LogArgs};
 
@@ -25,9 +26,7 @@ pub struct Log {
 impl LogArgs {
     /// Understands these settings, or notes what is wrong with them.
     pub fn check(&self, faults: &mut Faults) -> Option<Log> {
-        let filter = EnvFilter::try_new(format!("{QUIET},{}", self.log));
-        let filter = filter.map_err(|_error| "must be a level (info) or levels by module (info,kos_delivery=debug)");
-        let filter = faults.take("LOG", filter);
+        let filter = faults.take("LOG", filter(&self.log));
         let is_json = match self.log_format.as_str() {
             "text" => Ok(false),
             "json" => Ok(true),
@@ -36,6 +35,16 @@ impl LogArgs {
         let is_json = faults.take("LOG_FORMAT", is_json);
         Some(Log { filter: filter?, is_json: is_json? })
     }
+}
+
+/// A word that is no level would be taken for a module, and nothing else be logged.
+fn filter(text: &str) -> Result<EnvFilter, &'static str> {
+    const RULE: &str = "must be a level (info) or levels by module (info,kos_delivery=debug)";
+    let is_sound = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+    if !text.split(',').filter(|part| !part.trim().is_empty()).all(is_sound) {
+        return Err(RULE);
+    }
+    EnvFilter::try_new(format!("{QUIET},{text}")).map_err(|_error| RULE)
 }
 
 /// Sets the log up for the whole process.
@@ -51,4 +60,19 @@ pub fn init(log: Log) -> Result<(), Error> {
         true => lines.json().flatten_event(true).with_target(true).try_init(),
     }
     .map_err(Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for sound in ["info", "WARN", "off", "info,kos_delivery=debug", "kos_delivery[send]=trace, warn", ""] {
+            assert!(filter(sound).is_ok(), "{sound}");
+        }
+        for unsound in ["verbose", "info,debugg", "kos_delivery", "kos_delivery=loud", "a=b=c"] {
+            assert!(filter(unsound).is_err(), "{unsound}");
+        }
+    }
 }
