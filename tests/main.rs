@@ -3,6 +3,7 @@
 
 mod chaos;
 mod crash;
+mod embeddings;
 mod examples;
 mod hostile;
 mod load;
