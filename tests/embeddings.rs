@@ -46,7 +46,7 @@ async fn questions_in_russian_find_their_texts_in_english() {
     }
     while client.get("/stats").await.1["embeddings"]["embedded"] != pairs.len() {}
     let (mut found, mut by_words, mut first, mut in_time) = (0, 0, 0, 0);
-    let mut missed = Vec::new();
+    let mut missed: Vec<&str> = Vec::new();
     for (text, question) in &pairs {
         let (answer, is_in_time) = asked(&client, question).await;
         let hits = answer["results"].as_array().unwrap();
@@ -55,7 +55,7 @@ async fn questions_in_russian_find_their_texts_in_english() {
         first += usize::from(place == Some(0));
         by_words += usize::from(place.is_some_and(|place| hits[place]["explain"]["rank_by_words"].is_u64()));
         in_time += usize::from(is_in_time);
-        missed.extend(place.is_none().then_some(question));
+        missed.extend(place.is_none().then_some(*question));
     }
     let share =
         |count: usize| f64::from(u32::try_from(count).unwrap()) / f64::from(u32::try_from(pairs.len()).unwrap());
