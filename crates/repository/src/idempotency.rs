@@ -24,6 +24,7 @@ use crate::expert::ExpertRecord;
 use crate::interaction::InteractionRecord;
 use crate::knowledge::{ACTOR_API, ATTEMPTS, CreatedKnowledge, Stored};
 use crate::link::{LinkFate, PutLink};
+use crate::replay::{NewReplay, ReplayRecord};
 use crate::schema::idempotency_keys;
 use crate::task::TaskRecord;
 use crate::webhook::{NewWebhook, WebhookRecord};
@@ -133,8 +134,7 @@ impl Repository {
                     .get_results(tx)
                     .await?;
                 for row in &rows {
-                    let place = place(&row.route, &row.key);
-                    let sealed = self.keys.seal(&place, &self.keys.open(&place, &row.answer)?)?;
+                    let sealed = self.keys.reseal(&place(&row.route, &row.key), &row.answer)?;
                     diesel::update(idempotency_keys::table.find((&row.route, &row.key)))
                         .set(idempotency_keys::answer.eq(sealed))
                         .execute(tx)
@@ -245,134 +245,71 @@ fn place(route: &str, key: &str) -> String {
     format!("idempotency_keys|{route}|{key}")
 }
 
-/// A creation that tells of itself.
+/// How each is created: for a value, within a repository's transaction and on terms, its record and what tells of it.
 macro_rules! creates {
-    ($($new:ty => $record:ty, $method:ident;)+) => {$(
+    ($($(#[$doc:meta])* $new:ty => $record:ty, |$it:ident, $repository:ident, $tx:ident, $terms:ident| $body:expr;)+) => {$(
+        $(#[$doc])*
         impl Create for $new {
             type Record = $record;
 
             async fn create_in_tx(
                 &self,
-                repository: &Repository,
-                tx: &mut AsyncPgConnection,
-                terms: &LeaseTerms,
+                $repository: &Repository,
+                $tx: &mut AsyncPgConnection,
+                $terms: &LeaseTerms,
             ) -> Result<(Self::Record, Vec<Emitted>)> {
-                let (record, emitted) = repository.$method(tx, self, terms).await?;
-                Ok((record, vec![emitted]))
+                let $it = self;
+                $body
             }
         }
     )+};
 }
 
 creates! {
-    NewDomain => DomainRecord, domain_create_in_tx;
-    NewExpert => ExpertRecord, expert_create_in_tx;
-    NewTask => TaskRecord, task_create_in_tx;
-    NewInteraction => InteractionRecord, interaction_create_in_tx;
-}
-
-/// Nobody is told of a text that was there already.
-impl Create for NewKnowledge {
-    type Record = CreatedKnowledge;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        let mut created = repository.knowledge_create_in_tx(tx, self, ACTOR_API, terms).await?;
+    NewDomain => DomainRecord, |new, repository, tx, terms| told(repository.domain_create_in_tx(tx, new, terms).await?);
+    NewExpert => ExpertRecord, |new, repository, tx, terms| told(repository.expert_create_in_tx(tx, new, terms).await?);
+    NewTask => TaskRecord, |new, repository, tx, terms| told(repository.task_create_in_tx(tx, new, terms).await?);
+    NewInteraction => InteractionRecord, |new, repository, tx, terms| {
+        told(repository.interaction_create_in_tx(tx, new, terms).await?)
+    };
+    /// Nobody is told of a text that was there already.
+    NewKnowledge => CreatedKnowledge, |new, repository, tx, terms| {
+        let mut created = repository.knowledge_create_in_tx(tx, new, ACTOR_API, terms).await?;
         let emitted = std::mem::take(&mut created.emitted);
         Ok((created, emitted))
-    }
-}
-
-impl Create for Vec<NewKnowledge> {
-    type Record = Vec<Stored>;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        repository.knowledge_create_all_in_tx(tx, self, ACTOR_API, terms).await
-    }
-}
-
-/// A link that is refused fails by itself.
-impl Create for NewLink {
-    type Record = PutLink;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        let (fates, emitted) = repository.link_create_all_in_tx(tx, std::slice::from_ref(self), terms).await?;
+    };
+    Vec<NewKnowledge> => Vec<Stored>, |new, repository, tx, terms| {
+        repository.knowledge_create_all_in_tx(tx, new, ACTOR_API, terms).await
+    };
+    /// A link that is refused fails by itself.
+    NewLink => PutLink, |new, repository, tx, terms| {
+        let (fates, emitted) = repository.link_create_all_in_tx(tx, std::slice::from_ref(new), terms).await?;
         match fates.into_iter().next().ok_or(Error::Stale)? {
-            LinkFate::Dangling(missing) => Err(Error::Dangling(self.dangling(&missing))),
+            LinkFate::Dangling(missing) => Err(Error::Dangling(new.dangling(&missing))),
             LinkFate::Cyclic(cycle) => Err(Error::Cycle(cycle)),
             LinkFate::Created(record) => Ok((PutLink { record, is_new: true }, emitted)),
             LinkFate::Updated(record) | LinkFate::Present(record) => Ok((PutLink { record, is_new: false }, emitted)),
         }
-    }
-}
-
-impl Create for Vec<NewLink> {
-    type Record = Vec<LinkFate>;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        repository.link_create_all_in_tx(tx, self, terms).await
-    }
-}
-
-/// An event that somebody tells under a key; without one it shares its transaction with those of others.
-impl Create for NewEvent {
-    /// Its id, and how many webhooks will hear of it.
-    type Record = (EventId, usize);
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        let emitted = repository.event_emit_in_tx(tx, self.clone(), terms).await?;
-        Ok(((emitted.event.id, emitted.deliveries), vec![emitted]))
-    }
-}
-
-impl Create for Vec<NewEvent> {
-    type Record = Vec<(EventId, usize)>;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        let emitted = repository.event_emit_all_in_tx(tx, self.clone(), terms).await?;
+    };
+    Vec<NewLink> => Vec<LinkFate>, |new, repository, tx, terms| repository.link_create_all_in_tx(tx, new, terms).await;
+    /// Events that somebody tells under a key, and without one share their transactions with those of others. Their
+    /// ids, and how many webhooks will hear of each.
+    Vec<NewEvent> => Vec<(EventId, usize)>, |new, repository, tx, terms| {
+        let emitted = repository.event_emit_all_in_tx(tx, new.clone(), terms).await?;
         Ok((emitted.iter().map(|emitted| (emitted.event.id, emitted.deliveries)).collect(), emitted))
-    }
+    };
+    NewEvent => (EventId, usize), |new, repository, tx, terms| {
+        let emitted = repository.event_emit_in_tx(tx, new.clone(), terms).await?;
+        told(((emitted.event.id, emitted.deliveries), emitted))
+    };
+    /// Nobody is told of a new webhook, nor of a replay.
+    NewWebhook => WebhookRecord, |new, repository, tx, _terms| {
+        Ok((repository.webhook_create_in_tx(tx, new).await?, Vec::new()))
+    };
+    NewReplay => ReplayRecord, |new, repository, tx, _terms| Ok((repository.replay_begin_in_tx(tx, new).await?, Vec::new()));
 }
 
-/// Nobody is told of a new webhook.
-impl Create for NewWebhook {
-    type Record = WebhookRecord;
-
-    async fn create_in_tx(
-        &self,
-        repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        _terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        Ok((repository.webhook_create_in_tx(tx, self).await?, Vec::new()))
-    }
+/// What is told of by one event.
+fn told<R>((record, emitted): (R, Emitted)) -> Result<(R, Vec<Emitted>)> {
+    Ok((record, vec![emitted]))
 }

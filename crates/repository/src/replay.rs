@@ -12,8 +12,6 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::{Error, Result};
-use crate::event::{Emitted, LeaseTerms};
-use crate::idempotency::Create;
 use crate::schema::replays;
 
 /// Events that are looked at in one step, whether or not they are sent.
@@ -161,6 +159,23 @@ UPDATE replays SET position = $2, looked_at = looked_at + $3, enqueued = enqueue
 WHERE id = $1";
 
 impl Repository {
+    /// Begins a replay. Where the webhook is gone the key to it leads nowhere.
+    pub(crate) async fn replay_begin_in_tx(&self, tx: &mut AsyncPgConnection, new: &NewReplay) -> Result<ReplayRecord> {
+        let id = ReplayId::generate();
+        sql_query(START)
+            .bind::<SqlUuid, _>(id.0)
+            .bind::<SqlUuid, _>(new.webhook_id.0)
+            .bind::<Timestamptz, _>(new.since)
+            .bind::<Timestamptz, _>(new.until)
+            .bind::<Jsonb, _>(new.events.iter().map(|filter| Value::String(filter.to_string())).collect::<Value>())
+            .bind::<Bool, _>(new.everything)
+            .bind::<Integer, _>(i32::from(new.per_second))
+            .execute(tx)
+            .await?;
+        let row: ReplayRow = replays::table.find(id.0).select(ReplayRow::as_select()).first(tx).await?;
+        row.read()
+    }
+
     /// One replay.
     ///
     /// # Errors
@@ -200,32 +215,6 @@ impl Repository {
                 next.step(tx).await.map(Some)
             })
             .await
-    }
-}
-
-/// Of two who ask for it at once with the same key, one begins it. Where the webhook is gone, nobody does.
-impl Create for NewReplay {
-    type Record = ReplayRecord;
-
-    async fn create_in_tx(
-        &self,
-        _repository: &Repository,
-        tx: &mut AsyncPgConnection,
-        _terms: &LeaseTerms,
-    ) -> Result<(Self::Record, Vec<Emitted>)> {
-        let id = ReplayId::generate();
-        sql_query(START)
-            .bind::<SqlUuid, _>(id.0)
-            .bind::<SqlUuid, _>(self.webhook_id.0)
-            .bind::<Timestamptz, _>(self.since)
-            .bind::<Timestamptz, _>(self.until)
-            .bind::<Jsonb, _>(self.events.iter().map(|filter| Value::String(filter.to_string())).collect::<Value>())
-            .bind::<Bool, _>(self.everything)
-            .bind::<Integer, _>(i32::from(self.per_second))
-            .execute(tx)
-            .await?;
-        let row: ReplayRow = replays::table.find(id.0).select(ReplayRow::as_select()).first(tx).await?;
-        Ok((row.read()?, Vec::new()))
     }
 }
 

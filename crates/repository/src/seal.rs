@@ -92,6 +92,14 @@ impl KeyRing {
         let payload = Payload { msg, aad: place.as_bytes() };
         key.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(damaged)
     }
+
+    /// What was sealed for the row named by `place` under any of the keys, sealed under the first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn reseal(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyRingError> {
+        self.seal(place, &self.open(place, sealed)?)
+    }
 }
 
 impl Key {

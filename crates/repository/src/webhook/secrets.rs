@@ -128,8 +128,7 @@ impl Repository {
                     .get_results(tx)
                     .await?;
                 for row in &rows {
-                    let id = WebhookId(row.id);
-                    let sealed = self.target_seal(id, &self.target_open(id, &row.url)?)?;
+                    let sealed = self.keys.reseal(&place(WebhookId(row.id)), &row.url)?;
                     diesel::update(webhooks::table.find(row.id)).set(webhooks::url.eq(sealed)).execute(tx).await?;
                 }
                 Ok(rows.len())
