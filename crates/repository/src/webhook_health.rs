@@ -312,7 +312,7 @@ impl Repository {
             (Known::WebhookRecovered, 0)
         } else if row.elapsed >= 1.0 && row.failures >= i32::try_from(rule.attempts).unwrap_or(i32::MAX) {
             payload.insert("reason".to_owned(), DisabledReason::Failing.as_str().into());
-            switch_off_in_tx(tx, row.webhook_id, None, DisabledReason::Failing).await?;
+            switch_off_in_tx(tx, row.webhook_id, DisabledReason::Failing).await?;
             (Known::WebhookDisabled, 100)
         } else {
             payload.extend(row.warning(rule));

@@ -88,7 +88,11 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                let Some(record) = switch_off_in_tx(tx, id.0, Some(revision), reason).await? else { return Ok(None) };
+                let present = webhooks::table.find(id.0).select(webhooks::revision).for_update();
+                if present.first::<i64>(tx).await.optional()? != Some(revision) {
+                    return Ok(None);
+                }
+                let Some(record) = switch_off_in_tx(tx, id.0, reason).await? else { return Ok(None) };
                 let mut payload = record.introduction();
                 payload.insert("reason".to_owned(), reason.as_str().into());
                 payload.insert("error".to_owned(), last_error.into());
@@ -142,18 +146,13 @@ impl Repository {
     }
 }
 
-/// Switches a webhook off for a reason of the service's own; none when it was off already, or is no longer
-/// at that revision.
+/// Switches a webhook off for a reason of the service's own; none when it was off already.
 pub(crate) async fn switch_off_in_tx(
     tx: &mut AsyncPgConnection,
     id: Uuid,
-    revision: Option<i64>,
     reason: DisabledReason,
 ) -> Result<Option<WebhookRecord>> {
-    // Any revision will do where none is given.
-    let revision = revision.map_or(i64::MIN..=i64::MAX, |revision| revision..=revision);
-    let as_it_was = webhooks::revision.between(*revision.start(), *revision.end());
-    let row: Option<WebhookRow> = diesel::update(webhooks::table.find(id).filter(webhooks::enabled).filter(as_it_was))
+    let row: Option<WebhookRow> = diesel::update(webhooks::table.find(id).filter(webhooks::enabled))
         .set((
             webhooks::enabled.eq(false),
             webhooks::disabled_reason.eq(reason.as_str()),
