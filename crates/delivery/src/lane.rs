@@ -148,12 +148,10 @@ impl Lanes {
     /// How much may wait in memory behind a lane's places: less and less once half of the memory is taken, so
     /// that no number of slow lanes takes all of it. A place that is free takes a delivery in any case.
     fn backlog(&self, state: &State) -> u32 {
-        let left = self.queued.0.saturating_sub(state.queued).min(self.queued.0 / 2);
-        let left_bytes = self.queued.1.saturating_sub(state.bytes).min(self.queued.1 / 2);
-        let of_count = u64::from(self.backlog) * u64::from(left) * 2 / u64::from(self.queued.0.max(1));
-        let of_bytes = u128::from(self.backlog) * u128::try_from(left_bytes).unwrap_or_default() * 2
-            / u128::try_from(self.queued.1.max(1)).unwrap_or(1);
-        u32::try_from(of_count).unwrap_or(u32::MAX).min(u32::try_from(of_bytes).unwrap_or(u32::MAX))
+        let (count, bytes) = self.queued;
+        let of_count = part(self.backlog, u64::from(count), u64::from(state.queued));
+        let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        of_count.min(part(self.backlog, wide(bytes), wide(state.bytes)))
     }
 
     /// Offers a delivery to its lane. After [`Entry::Begin`] the caller owes a [`Self::next`].
@@ -350,6 +348,13 @@ impl Lanes {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All of it while at least half of the room is free, and from then on as much less as there is less room.
+fn part(all: u32, room: u64, taken: u64) -> u32 {
+    let free = room.saturating_sub(taken).saturating_mul(2).min(room);
+    let part = u64::from(all).saturating_mul(free).checked_div(room).unwrap_or_default();
+    u32::try_from(part).unwrap_or(all)
 }
 
 impl State {
