@@ -27,6 +27,7 @@ pub use change::{ChangeTerms, ChangedKnowledge};
 pub use create::{CreatedKnowledge, Stored};
 pub use export::{ExportPage, KnowledgeExport};
 pub use history::{HistoryRecord, KnowledgeSnapshot};
+pub(crate) use import::{Imported, settle};
 pub use list::{KnowledgeFilter, KnowledgeKey, KnowledgeOrder, KnowledgeSort};
 pub use near::NearDuplicate;
 

@@ -19,6 +19,27 @@ use crate::error::{Chain, Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms};
 use crate::schema::knowledge;
 
+/// What became of each line, and what was told of them.
+pub(crate) type Imported = (Vec<ImportFate>, Vec<Emitted>);
+
+/// Takes over what became of a line by itself: one that the database refuses spoils no other.
+pub(crate) fn settle(imported: &mut Imported, one: Result<Imported>) -> Result<()> {
+    let (fates, emitted) = imported;
+    match one {
+        Ok((fate, told)) => {
+            fates.extend(fate);
+            emitted.extend(told);
+        }
+        Err(Error::Duplicate { .. }) => fates.push(ImportFate::Duplicate),
+        Err(error) if error.is_unavailable() => return Err(error),
+        Err(error) => {
+            let detail = format!("the database refuses it: {}", Chain(&error));
+            fates.push(ImportFate::Failed(Violation::new("", "refused", detail)));
+        }
+    }
+    Ok(())
+}
+
 /// What a chunk's items are to become.
 #[derive(Default)]
 struct Decided<'a> {
@@ -35,11 +56,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable; then nothing of the chunk is stored, or its items alone, which change nothing
     /// when they come again.
-    pub async fn knowledge_import(
-        &self,
-        lines: &[ImportLine],
-        events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    pub async fn knowledge_import(&self, lines: &[ImportLine], events: Option<&LeaseTerms>) -> Result<Imported> {
         let (mut items, mut links) = (Vec::new(), Vec::new());
         for line in lines {
             match line {
@@ -58,11 +75,7 @@ impl Repository {
         Ok((lines.iter().filter_map(fate).collect(), emitted))
     }
 
-    async fn items_import(
-        &self,
-        items: &[&ImportItem],
-        events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    async fn items_import(&self, items: &[&ImportItem], events: Option<&LeaseTerms>) -> Result<Imported> {
         if items.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
@@ -71,23 +84,11 @@ impl Repository {
             Err(error) if !error.is_unavailable() || matches!(error, Error::Contended) => {}
             other => return other,
         }
-        let (mut fates, mut emitted) = (Vec::with_capacity(items.len()), Vec::new());
+        let mut imported = Imported::default();
         for (item, mark) in items.iter().zip(&marks) {
-            let one = self.import_together(&[item], std::slice::from_ref(mark), events).await;
-            match one {
-                Ok((fate, told)) => {
-                    fates.extend(fate);
-                    emitted.extend(told);
-                }
-                Err(Error::Duplicate { .. }) => fates.push(ImportFate::Duplicate),
-                Err(error) if error.is_unavailable() => return Err(error),
-                Err(error) => {
-                    let detail = format!("the database refuses it: {}", Chain(&error));
-                    fates.push(ImportFate::Failed(Violation::new("", "refused", detail)));
-                }
-            }
+            settle(&mut imported, self.import_together(&[item], std::slice::from_ref(mark), events).await)?;
         }
-        Ok((fates, emitted))
+        Ok(imported)
     }
 
     async fn import_together(
@@ -95,7 +96,7 @@ impl Repository {
         items: &[&ImportItem],
         marks: &[Mark],
         events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    ) -> Result<Imported> {
         let mut connection = self.connection().await?;
         for _ in 0..ATTEMPTS {
             let stored = connection.transaction(async |tx| self.import_in_tx(tx, items, marks, events).await).await;
@@ -113,7 +114,7 @@ impl Repository {
         items: &[&ImportItem],
         marks: &[Mark],
         events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    ) -> Result<Imported> {
         let present = lock_in_tx(tx, items.iter().filter_map(|item| item.id).collect()).await?;
         let live = live_by_hash(tx, marks.iter().map(|mark| mark.hash.as_slice()).collect()).await?;
         let decided = decide(items, marks, &present, live);

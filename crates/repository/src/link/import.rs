@@ -15,8 +15,9 @@ use super::{
     revise_in_tx,
 };
 use crate::database::Repository;
-use crate::error::{Chain, Error, Result};
-use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::error::{Error, Result};
+use crate::event::{LeaseTerms, NewEvent};
+use crate::knowledge::{Imported, settle};
 
 /// Links that are there already, and those whose id is, are left out.
 const INSERT: &str = "
@@ -37,11 +38,7 @@ impl Repository {
     ///
     /// # Errors
     /// The database is unavailable; then nothing of them is stored.
-    pub(crate) async fn link_import(
-        &self,
-        links: &[&ImportLink],
-        events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    pub(crate) async fn link_import(&self, links: &[&ImportLink], events: Option<&LeaseTerms>) -> Result<Imported> {
         if links.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
@@ -49,28 +46,14 @@ impl Repository {
             Err(error) if !error.is_unavailable() => {}
             other => return other,
         }
-        let (mut fates, mut emitted) = (Vec::with_capacity(links.len()), Vec::new());
+        let mut imported = Imported::default();
         for link in links {
-            match self.links_together(&[link], events).await {
-                Ok((fate, told)) => {
-                    fates.extend(fate);
-                    emitted.extend(told);
-                }
-                Err(error) if error.is_unavailable() => return Err(error),
-                Err(error) => {
-                    let detail = format!("the database refuses it: {}", Chain(&error));
-                    fates.push(ImportFate::Failed(Violation::new("", "refused", detail)));
-                }
-            }
+            settle(&mut imported, self.links_together(&[link], events).await)?;
         }
-        Ok((fates, emitted))
+        Ok(imported)
     }
 
-    async fn links_together(
-        &self,
-        links: &[&ImportLink],
-        events: Option<&LeaseTerms>,
-    ) -> Result<(Vec<ImportFate>, Vec<Emitted>)> {
+    async fn links_together(&self, links: &[&ImportLink], events: Option<&LeaseTerms>) -> Result<Imported> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
