@@ -1,7 +1,6 @@
 DROP TABLE knowledge_history;
 DROP TABLE knowledge;
 DROP FUNCTION knowledge_words(text, text);
-DROP FUNCTION search_shown(text);
 DROP FUNCTION search_text(text);
 DROP TABLE domains;
 DROP FUNCTION uuid_v7();

@@ -37,11 +37,6 @@ CREATE FUNCTION search_text(text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN regexp_replace(translate($1, '/\<>&', '     '), '\.(?=\D)', ' ', 'g');
 
--- The same for a text that is to be shown: nothing is taken away, only kept apart by U+200B.
-CREATE FUNCTION search_shown(text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN regexp_replace($1, '[/\\<>&]|\.(?=\D)', U&'\200B\\&\200B', 'g');
-
 -- The words of a text as the search knows them. The `russian` configuration stems Cyrillic by Russian rules
 -- and Latin words by English ones. Postgres takes up to 1 MiB of words: of a text with more, the start
 -- is found. Not safe in parallel: to catch an error is to begin a subtransaction.

@@ -86,6 +86,19 @@ RETURN (
     SELECT string_agg(part, ' & ')::tsquery FROM parts
 );
 
+-- The passage of a text that fits a query, what was found between U+0002 and U+0003. What parts words (see
+-- search_text) is not taken away here, only kept apart by U+200B, which whoever shows it takes out.
+CREATE FUNCTION search_passage(content text, query tsquery) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ts_headline(
+    'pg_catalog.russian',
+    regexp_replace(
+        translate(content, U&'\0002\0003\200B', ''), '[/\\<>&]|\.(?=\D)', U&'\200B\\&\200B', 'g'
+    ),
+    query,
+    U&'StartSel=\0002, StopSel=\0003, MaxFragments=2, MaxWords=30, MinWords=10, ShortWord=0, FragmentDelimiter=" … "'
+);
+
 -- How sure we still are: half as much after the domain's half-life since somebody last stood by it, but
 -- never less than a tenth.
 CREATE FUNCTION effective_confidence(confidence double precision, confirmed_at timestamptz, half_life_days double precision)

@@ -49,12 +49,8 @@ SELECT k.id, k.title, k.content, d.name AS domain, k.tags, k.lang, k.metadata, k
        k.updated_at, p.score, p.text_score, p.by_words, p.by_meaning, p.similarity, p.total, p.with_words,
        effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
        k.feedback_sum / (k.feedback_count + 5) AS feedback,
-       CASE WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200) ELSE ts_headline(
-           'pg_catalog.russian',
-           search_shown(translate(left(k.content, $20), E'\\x02\\x03\\u200b', '')),
-           $21::tsquery,
-           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, ShortWord=0, FragmentDelimiter=\" … \"'
-       ) END AS highlight
+       CASE WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
+            ELSE search_passage(left(k.content, $20), $21::tsquery) END AS highlight
 FROM page p JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id ORDER BY p.score DESC, p.id DESC";
 
 const FACETS: &str = "

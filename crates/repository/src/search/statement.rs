@@ -71,12 +71,7 @@ const PAGE: &str = "
 )
 SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
-       ts_headline(
-           'pg_catalog.russian',
-           search_shown(translate(left(k.content, $17), E'\\x02\\x03\\u200b', '')),
-           $18::tsquery,
-           E'StartSel=\\x02, StopSel=\\x03, MaxFragments=2, MaxWords=30, MinWords=10, ShortWord=0, FragmentDelimiter=\" … \"'
-       ) AS highlight
+       search_passage(left(k.content, $17), $18::tsquery) AS highlight
 FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
 
 const FACETS: &str = "
