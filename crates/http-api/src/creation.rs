@@ -13,6 +13,7 @@ use kos_repository::{Answer, Create, Created, Idempotency};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
 use crate::body::{MAX_BODY, is_json, parse, read};
 use crate::path::etag;
@@ -29,6 +30,17 @@ const MAX_KEY: usize = 255;
 pub(crate) struct Creation<T, const MAX: usize = MAX_BODY> {
     pub(crate) body: T,
     pub(crate) idempotency: Option<Idempotency>,
+}
+
+/// The key, as the description of the API has it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is read by hand")]
+pub(crate) struct IdempotencyKey {
+    /// Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same
+    /// and nothing is created twice
+    #[param(rename = "Idempotency-Key")]
+    key: Option<String>,
 }
 
 impl<T: DeserializeOwned + 'static, const MAX: usize> FromRequest for Creation<T, MAX> {

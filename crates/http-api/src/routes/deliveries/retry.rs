@@ -32,7 +32,6 @@ pub(crate) struct RetriedDelivery {
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<DeliveryId>) -> Result<HttpResponse> {
     let (repository, engine, id) = (state.repository.clone(), state.engine.clone(), id.0);
-    let wake = engine.clone();
     let retried = state
         .run(async move {
             let mut retried = repository.delivery_retry(id).await?;
@@ -40,14 +39,14 @@ pub(crate) async fn handler(state: web::Data<State>, id: Id<DeliveryId>) -> Resu
             if retried == Retried::BeingSent && engine.give_up_one(id).await {
                 retried = repository.delivery_retry(id).await?;
             }
+            if matches!(retried, Retried::Due(_)) {
+                engine.wake();
+            }
             Ok(retried)
         })
         .await?;
     match retried {
-        Retried::Due(id) => {
-            wake.wake();
-            Ok(HttpResponse::Accepted().json(RetriedDelivery { id }))
-        }
+        Retried::Due(id) => Ok(HttpResponse::Accepted().json(RetriedDelivery { id })),
         Retried::BeingSent => Err(being_sent()),
         Retried::EventGone => {
             Err(ApiError::Conflict("its event is no longer kept: there is nothing to send".to_owned()))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::DomainView;
-use crate::creation::{Creation, created};
+use crate::creation::{Creation, IdempotencyKey, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -33,7 +33,7 @@ impl CreateDomain {
 /// Adds a domain and tells of it (`domain_created`).
 #[utoipa::path(
     post, path = "/domains", tag = "people and work", request_body = CreateDomain,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = DomainView),
         (status = 409, description = "Another has the name (`name_taken`); `existing_id` says which. Or a request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{AcceptedEvent, CreateEvent, check_told};
-use crate::creation::{Creation, judged};
+use crate::creation::{Creation, IdempotencyKey, judged};
 use crate::problem::{FieldError, Result, field_errors};
 use crate::state::State;
 
@@ -46,7 +46,7 @@ enum ItemResult {
 /// those that were accepted and their deliveries are on disk.
 #[utoipa::path(
     post, path = "/events/batch", tag = "events", request_body = CreateEvents,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 202, description = "Each event's fate", body = BatchResult),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),
@@ -58,20 +58,20 @@ pub(crate) async fn handler(state: web::Data<State>, request: Creation<CreateEve
     if !(1..=MAX_EVENTS).contains(&events.len()) {
         return Err(Violation::new("/events", "out_of_range", "must hold 1 to 100 events").into());
     }
-    let checked: Vec<_> = events.into_iter().map(check_told).collect();
+    let mut good: Vec<NewEvent> = Vec::with_capacity(events.len());
+    let judge = |event| check_told(event).map(|event| good.push(event)).err();
+    let faults: Vec<Option<Violations>> = events.into_iter().map(judge).collect();
     if request.idempotency.is_some() {
-        let good: Vec<NewEvent> = checked.iter().filter_map(|event| event.as_ref().ok()).cloned().collect();
-        let faults: Vec<Option<Violations>> = checked.into_iter().map(std::result::Result::err).collect();
         let render = move |told| judged(StatusCode::ACCEPTED, &BatchResult::of(&faults, told));
         return state.create(good, request.idempotency, render).await;
     }
-    let results = state.while_alive(join_all(checked.into_iter().map(|event| accept(&state, event)))).await?;
-    let results = results.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(HttpResponse::Accepted().json(BatchResult { results }))
+    let accepted = state.while_alive(join_all(good.into_iter().map(|event| state.engine.accept(event)))).await?;
+    let told = accepted.into_iter().map(|one| one.map(|one| (one.id, one.deliveries)));
+    let told = told.collect::<std::result::Result<_, _>>()?;
+    Ok(HttpResponse::Accepted().json(BatchResult::of(&faults, told)))
 }
 
 impl BatchResult {
-    /// What became of events that came under a key.
     fn of(faults: &[Option<Violations>], told: Vec<(EventId, usize)>) -> Self {
         let mut told = told.into_iter();
         let result = |faults: &Option<Violations>| match faults {
@@ -79,12 +79,5 @@ impl BatchResult {
             None => told.next().map(|(id, deliveries)| ItemResult::Accepted(AcceptedEvent { id, deliveries })),
         };
         Self { results: faults.iter().filter_map(result).collect() }
-    }
-}
-
-async fn accept(state: &State, event: std::result::Result<NewEvent, Violations>) -> Result<ItemResult> {
-    match event {
-        Ok(event) => Ok(ItemResult::Accepted(state.engine.accept(event).await?.into())),
-        Err(faults) => Ok(ItemResult::Refused { errors: field_errors(faults.as_slice()) }),
     }
 }

@@ -6,14 +6,14 @@ use actix_web::{HttpResponse, web};
 use kos_model::EventId;
 
 use super::{AcceptedEvent, CreateEvent, check_told};
-use crate::creation::{Creation, answered};
+use crate::creation::{Creation, IdempotencyKey, answered};
 use crate::problem::Result;
 use crate::state::State;
 
 /// Tells every webhook that listens. After 202 the event and its deliveries are on disk.
 #[utoipa::path(
     post, path = "/events", tag = "events", request_body = CreateEvent,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 202, description = "Stored, together with every matching delivery", body = AcceptedEvent),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ExpertView;
-use crate::creation::{Creation, created};
+use crate::creation::{Creation, IdempotencyKey, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -40,7 +40,7 @@ impl CreateExpert {
 /// Adds an expert and tells of it (`expert_created`).
 #[utoipa::path(
     post, path = "/experts", tag = "people and work", request_body = CreateExpert,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = ExpertView),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

@@ -6,7 +6,7 @@ use kos_model::link::LinkDraft;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::creation::Creation;
+use crate::creation::{Creation, IdempotencyKey};
 use crate::problem::Result;
 use crate::routes::links::{LinkView, put};
 use crate::state::State;
@@ -34,7 +34,7 @@ pub(crate) struct AcceptSuggestion {
 /// Makes a link of a suggestion; its `origin` says so.
 #[utoipa::path(
     post, path = "/graph/suggestions/accept", tag = "graph", request_body = AcceptSuggestion,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = LinkView),
         (status = 200, description = "There was one already", body = LinkView),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::CreateKnowledge;
-use crate::creation::{Creation, judged};
+use crate::creation::{Creation, IdempotencyKey, judged};
 use crate::problem::{ApiError, FieldError, Result, field_errors};
 use crate::state::State;
 
@@ -72,7 +72,7 @@ struct ItemProblem {
 /// that are new are stored in one transaction with an event each (`knowledge_created`).
 #[utoipa::path(
     post, path = "/knowledge/batch", tag = "knowledge", request_body = CreateKnowledgeBatch,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 200, description = "Each item's fate", body = KnowledgeBatch),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CreateKnowledge, KnowledgeView};
-use crate::creation::{Creation, answered};
+use crate::creation::{Creation, IdempotencyKey, answered};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -45,7 +45,7 @@ impl From<NearDuplicate> for NearDuplicateView {
 /// space, is not added again: the answer is 200 with what is there.
 #[utoipa::path(
     post, path = "/knowledge", tag = "knowledge", request_body = CreateKnowledge,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = CreatedKnowledgeView),
         (status = 200, description = "The same text was there already, as shown", body = CreatedKnowledgeView),

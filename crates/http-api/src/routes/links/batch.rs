@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::LinkView;
 use crate::body::{item, storable};
-use crate::creation::{Creation, judged};
+use crate::creation::{Creation, IdempotencyKey, judged};
 use crate::problem::{FieldError, Result, field_errors};
 use crate::state::State;
 
@@ -80,7 +80,7 @@ struct LinkResult {
 /// Makes several links in one transaction. Each is judged by itself: what is refused does not keep the others out.
 #[utoipa::path(
     post, path = "/links/batch", tag = "graph", request_body = CreateLinks,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 200, description = "Each link's fate", body = LinkResults),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

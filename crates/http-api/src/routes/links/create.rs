@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{LinkView, no_such_item, put};
 use crate::body::storable;
-use crate::creation::Creation;
+use crate::creation::{Creation, IdempotencyKey};
 use crate::path::Id;
 use crate::problem::{ApiError, Result};
 use crate::state::State;
@@ -43,7 +43,7 @@ pub(crate) struct CreateLink {
     post, path = "/knowledge/{id}/links", tag = "graph", request_body = CreateLink,
     params(
         ("id" = String, Path, format = Uuid),
-        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice"),
+        IdempotencyKey,
     ),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = LinkView),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::TaskView;
-use crate::creation::{Creation, created};
+use crate::creation::{Creation, IdempotencyKey, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -53,7 +53,7 @@ impl CreateTask {
 /// Adds a task and tells of it (`task_created`).
 #[utoipa::path(
     post, path = "/tasks", tag = "people and work", request_body = CreateTask,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Stored, together with its event and every matching delivery", body = TaskView),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::policy::{PolicyDraft, check_policy};
 use super::{Address, ChatId, WebhookView, address_of, check_locale, check_metadata, check_name};
-use crate::creation::{Creation, created};
+use crate::creation::{Creation, IdempotencyKey, created};
 use crate::problem::Result;
 use crate::state::State;
 
@@ -79,7 +79,7 @@ pub(crate) struct CreatedWebhook {
 /// Registers a webhook.
 #[utoipa::path(
     post, path = "/webhooks", tag = "webhooks", request_body = CreateWebhook,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and nothing is created twice")),
+    params(IdempotencyKey),
     responses(
         (status = 201, body = CreatedWebhook),
         (status = 409, description = "A request with this key is under way (`idempotency_key_busy`)", body = crate::problem::Problem, content_type = "application/problem+json"),

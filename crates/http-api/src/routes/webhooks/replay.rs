@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::no_such;
-use crate::creation::{Creation, answered};
+use crate::creation::{Creation, IdempotencyKey, answered};
 use crate::path::Id;
 use crate::problem::Result;
 use crate::routes::replays::ReplayView;
@@ -43,7 +43,7 @@ pub(crate) struct ReplayEvents {
     post, path = "/webhooks/{id}/replay", tag = "webhooks", request_body = ReplayEvents,
     params(
         ("id" = String, Path, format = Uuid),
-        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this request, up to 255 visible ASCII characters: sent again within a day, it is answered the same and begins nothing"),
+        IdempotencyKey,
     ),
     responses(
         (status = 202, description = "It has begun; its progress is at `Location`", body = ReplayView),
