@@ -13,5 +13,7 @@ CREATE TABLE knowledge_vectors (
     claimed_until timestamptz,
     CONSTRAINT knowledge_vectors_pkey PRIMARY KEY (knowledge_id),
     CONSTRAINT knowledge_vectors_knowledge_id_fkey FOREIGN KEY (knowledge_id) REFERENCES knowledge (id) ON DELETE CASCADE
-);
+) WITH (toast_tuple_target = 256);
+-- Vectors lie apart, as they are: whoever looks for texts that wait need not read them, and floats do not compress.
+ALTER TABLE knowledge_vectors ALTER COLUMN vector SET STORAGE EXTERNAL;
 CREATE INDEX knowledge_vectors_embedded_at_idx ON knowledge_vectors (embedded_at, knowledge_id);

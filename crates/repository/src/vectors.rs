@@ -223,9 +223,8 @@ impl Repository {
         let settled = now - TimeDelta::seconds(SETTLED_SECONDS);
         let reached = rows.as_slice().last().map_or(settled, |row| row.updated_at.min(settled));
         let (same, texts): (Vec<_>, Vec<_>) = rows.into_iter().map(ClaimedRow::read).partition(|(is_same, _)| *is_same);
-        let same: Vec<Unembedded> = same.into_iter().map(|(_, text)| text).collect();
         if !same.is_empty() {
-            let (ids, versions) = ids_and_versions(&same);
+            let (ids, versions) = ids_and_versions(same.iter().map(|(_, text)| text));
             let statement = sql_query(CONFIRM).bind::<Array<SqlUuid>, _>(ids).bind::<Array<Integer>, _>(versions);
             statement.execute(&mut connection).await?;
         }
@@ -238,8 +237,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn vectors_keep(&self, space: &str, made: &[(Unembedded, Option<Vec<f32>>)]) -> Result<()> {
-        let texts: Vec<Unembedded> = made.iter().map(|(text, _)| text.clone()).collect();
-        let (ids, versions) = ids_and_versions(&texts);
+        let (ids, versions) = ids_and_versions(made.iter().map(|(text, _)| text));
         let hashes: Vec<&[u8]> = made.iter().map(|(text, _)| text.hash.as_slice()).collect();
         let vectors: Vec<Option<Vec<u8>>> = made.iter().map(|(_, vector)| vector.as_deref().map(bytes)).collect();
         let mut connection = self.connection().await?;
@@ -367,8 +365,8 @@ impl ClaimedRow {
     }
 }
 
-fn ids_and_versions(texts: &[Unembedded]) -> (Vec<Uuid>, Vec<i32>) {
-    texts.iter().map(|text| (text.id, text.version)).unzip()
+fn ids_and_versions<'t>(texts: impl Iterator<Item = &'t Unembedded>) -> (Vec<Uuid>, Vec<i32>) {
+    texts.map(|text| (text.id, text.version)).unzip()
 }
 
 fn bytes(vector: &[f32]) -> Vec<u8> {

@@ -95,6 +95,9 @@ enum Mode {
 }
 
 /// Finds knowledge by its words, in Russian and English, the best first.
+///
+/// Where the service has a provider of embeddings, what is near in meaning is found as well, whatever its language; not while a query is still being
+/// typed (`mode: suggest`), nor in another order than by relevance.
 #[utoipa::path(
     post, path = "/search", tag = "knowledge", request_body = SearchRequest,
     responses(
