@@ -79,13 +79,16 @@ FROM numbered WHERE d.id = numbered.id
 RETURNING d.id, d.event_id, d.webhook_id, d.attempt, d.tier, d.lease_token, d.place";
 
 /// Writers that knew a webhook before it wanted an order may commit after it was given one: what they bring
-/// has no place, and would wait for ever. None of them is older than a day.
+/// has no place, and would wait for ever. None of them is older than a day. From webhook to webhook (OFFSET 0 keeps
+/// it so), and nothing is read of lanes that have no order, however much waits there.
 const PLACE_STRAYS: &str = "
 UPDATE deliveries d SET place = placed.place
 FROM (
     SELECT id, nextval('delivery_order') AS place FROM (
-        SELECT d.id FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-        WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day' AND d.place IS NULL
+        SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
+            SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL OFFSET 0
+        ) AS d
+        WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day'
         ORDER BY d.id
     ) AS strays
 ) AS placed
