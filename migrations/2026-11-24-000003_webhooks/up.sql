@@ -63,7 +63,8 @@ CREATE TABLE webhook_health (
     failures integer NOT NULL DEFAULT 0,
     last_error text,
     last_failure_at timestamptz,
-    -- What others were told: 0 nothing, 1 that it fails, then the percentage of the time that is left to it.
+    -- What others were told: 0 nothing, 1 that it fails, then how much of its time is over, in percent; 100 that it
+    -- was switched off, -1 that it failed or was off before a person saw to it.
     told integer NOT NULL DEFAULT 0,
     -- When the next message is allowed by the rate limit (the theoretical arrival time of GCRA).
     rate_tat timestamptz,
@@ -72,7 +73,7 @@ CREATE TABLE webhook_health (
     CONSTRAINT webhook_health_breaker_check CHECK (breaker IN ('closed', 'open', 'half_open'))
 ) WITH (fillfactor = 50);
 CREATE INDEX webhook_health_told_idx ON webhook_health (webhook_id)
-WHERE failing_since IS NOT NULL OR told > 0 OR breaker <> 'closed';
+WHERE failing_since IS NOT NULL OR told <> 0 OR breaker <> 'closed';
 
 CREATE FUNCTION webhook_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

@@ -221,12 +221,12 @@ const PAYLOADS: i64 = 16 << 20;
 const SOME: &str = "
 SELECT id, event_type, created_at, CASE WHEN total - size < $2 THEN payload END AS payload
 FROM (
-    SELECT id, event_type, created_at, payload, size, sum(size) OVER (ORDER BY id) AS total
-    FROM events, LATERAL (
+    SELECT id, event_type, created_at, payload, size, sum(size) OVER (ORDER BY turn) AS total
+    FROM unnest($1) WITH ORDINALITY AS wanted (id, turn) JOIN events USING (id), LATERAL (
         SELECT CASE WHEN pg_column_size(payload) < 2000 THEN pg_column_size(payload)
                     ELSE octet_length(payload::text) END AS size
     ) AS measured
-    WHERE id = ANY ($1)
+    WHERE events.id = ANY ($1)
 ) AS e";
 
 #[derive(QueryableByName)]
@@ -241,7 +241,8 @@ struct SomeRow {
     created_at: DateTime<Utc>,
 }
 
-/// Those of these events that are kept, by id; nothing in the place of those that are too much at once.
+/// Those of these events that are kept, by id; nothing in the place of those that are too much at once: the last ones
+/// of the list.
 pub(crate) async fn events_by_id(
     connection: &mut AsyncPgConnection,
     ids: Vec<Uuid>,

@@ -244,6 +244,10 @@ impl Repository {
                 }
                 let was_ordered = present.read_policy()?.ordered;
                 let now_ordered = change.policy.as_ref().map_or(was_ordered, |policy| policy.ordered);
+                if now_ordered && !was_ordered {
+                    // What is much is done before the change holds up all who tell of events.
+                    give_places_in_tx(tx, id.0).await?;
+                }
                 let seen_to = change.address.is_some() || change.enabled == Some(true);
                 let patch = self.webhook_patch(&present, change)?;
                 let row: WebhookRow = diesel::update(webhooks::table.find(id.0))
@@ -252,6 +256,7 @@ impl Repository {
                     .get_result(tx)
                     .await?;
                 if now_ordered && !was_ordered {
+                    // And what has come meanwhile.
                     give_places_in_tx(tx, id.0).await?;
                 }
                 if seen_to {

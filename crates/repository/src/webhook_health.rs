@@ -59,6 +59,8 @@ pub struct FailingRule {
 const WARNINGS: [i32; 3] = [50, 75, 90];
 /// Others know that it fails.
 const TOLD_FAILING: i32 = 1;
+/// Others know that it was switched off.
+pub(crate) const TOLD_DISABLED: i32 = 100;
 
 /// A webhook's state of health.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +109,7 @@ UPDATE webhook_health h SET
     failing_since = CASE WHEN n.failures = 0 AND n.succeeded THEN NULL WHEN n.failures = 0 THEN h.failing_since
                          WHEN n.succeeded THEN now() ELSE coalesce(h.failing_since, now()) END,
     failures = CASE WHEN n.succeeded THEN 0 ELSE h.failures END + n.failures,
+    told = CASE WHEN n.succeeded AND h.told < 0 THEN $7 ELSE h.told END,
     last_error = coalesce(n.last_error, h.last_error),
     last_failure_at = CASE WHEN n.failures > 0 THEN now() ELSE h.last_failure_at END,
     breaker = CASE WHEN n.worked AND h.breaker = 'half_open' AND h.probes + 1 >= $6 THEN 'closed' ELSE h.breaker END,
@@ -127,19 +130,19 @@ UPDATE webhook_health h SET held_until = greatest(h.held_until, now() + make_int
 FROM (SELECT webhook_id FROM webhook_health WHERE webhook_id = ANY ($1) ORDER BY webhook_id FOR UPDATE) AS locked
 WHERE h.webhook_id = locked.webhook_id";
 
-/// What somebody has yet to be told of, or may act on: one row at a time, nobody else's.
+/// What somebody has yet to be told of, or may act on: one webhook at a time, and none that anybody else is at.
 const WATCH: &str = "
 SELECT h.webhook_id, h.breaker <> 'closed' AS is_broken, h.failing_since, h.failures, h.told, h.last_error,
        coalesce(extract(epoch FROM now() - h.failing_since) / $1, 0)::double precision AS elapsed
 FROM webhook_health h JOIN webhooks w ON w.id = h.webhook_id
-WHERE (h.failing_since IS NOT NULL OR h.told > 0) AND (
+WHERE w.enabled AND (h.failing_since IS NOT NULL OR h.told > 0) AND (
     (h.failing_since IS NULL AND h.breaker = 'closed' AND h.told > 0)
-    OR (w.enabled AND h.breaker <> 'closed' AND h.told = 0)
-    OR (w.enabled AND h.failures >= $2 AND extract(epoch FROM now() - h.failing_since) / $1 >=
+    OR (h.breaker <> 'closed' AND h.told <= 0)
+    OR (h.failures >= $2 AND extract(epoch FROM now() - h.failing_since) / $1 >=
             (SELECT min(step) FROM unnest($3) AS step WHERE step * 100 > greatest(h.told, $4)))
 )
 LIMIT 1
-FOR UPDATE OF h SKIP LOCKED";
+FOR NO KEY UPDATE OF h, w SKIP LOCKED";
 
 #[derive(QueryableByName)]
 struct WatchRow {
@@ -226,7 +229,7 @@ impl Repository {
                 // One whose breaker is half open has probes to be counted, however well the last one went.
                 webhook_health::failing_since
                     .is_not_null()
-                    .or(webhook_health::told.gt(0))
+                    .or(webhook_health::told.ne(0))
                     .or(webhook_health::breaker.ne("closed")),
             )
             .select(webhook_health::webhook_id)
@@ -249,6 +252,7 @@ impl Repository {
             .bind::<Array<Integer>, _>(fared.iter().map(count).collect::<Vec<_>>())
             .bind::<Array<Nullable<Text>>, _>(fared.iter().map(|it| it.last_error.as_deref()).collect::<Vec<_>>())
             .bind::<Integer, _>(i32::try_from(closes_after).unwrap_or(i32::MAX))
+            .bind::<Integer, _>(TOLD_FAILING)
             .execute(&mut connection)
             .await?;
         Ok(())
@@ -313,7 +317,7 @@ impl Repository {
         } else if row.elapsed >= 1.0 && row.failures >= i32::try_from(rule.attempts).unwrap_or(i32::MAX) {
             payload.insert("reason".to_owned(), DisabledReason::Failing.as_str().into());
             switch_off_in_tx(tx, row.webhook_id, DisabledReason::Failing).await?;
-            (Known::WebhookDisabled, 100)
+            (Known::WebhookDisabled, TOLD_DISABLED)
         } else {
             payload.extend(row.warning(rule));
             (Known::WebhookFailing, row.level())

@@ -117,8 +117,7 @@ impl Repository {
             return Ok(Vec::new());
         }
         rows.sort_by_key(|row| (row.place, row.id));
-        let ids: HashSet<Uuid> = rows.iter().map(|row| row.event_id).collect();
-        let events = events_by_id(connection, ids.into_iter().collect()).await?;
+        let events = events_by_id(connection, in_turn(&rows)).await?;
         let directory = self.directory();
         let known = |row: &ClaimRow| directory.get(WebhookId(row.webhook_id)).is_some();
         let directory = if rows.iter().all(known) { directory } else { self.directory_refresh_on(connection).await? };
@@ -148,6 +147,21 @@ impl Repository {
 
 /// By id; nothing in the place of those that are too much at once.
 type Events = HashMap<EventId, Option<Arc<Event>>>;
+
+/// The events of the rows, first the first one of each webhook, then the second of each: where not all of them can be
+/// read at once, every webhook gets its share.
+fn in_turn(rows: &[ClaimRow]) -> Vec<Uuid> {
+    let mut of_webhook: HashMap<Uuid, usize> = HashMap::new();
+    let turn = |row: &ClaimRow| {
+        let taken = of_webhook.entry(row.webhook_id).or_default();
+        *taken += 1;
+        (*taken, row.event_id)
+    };
+    let mut turns: Vec<(usize, Uuid)> = rows.iter().map(turn).collect();
+    turns.sort_unstable();
+    let mut known = HashSet::new();
+    turns.into_iter().map(|(_, id)| id).filter(|id| known.insert(*id)).collect()
+}
 
 /// What is told now, and what is left for the next claim: what is too much at once, and in an order all that
 /// comes after it.

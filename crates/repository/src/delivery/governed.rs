@@ -81,18 +81,21 @@ RETURNING d.id, d.event_id, d.webhook_id, d.attempt, d.tier, d.lease_token, d.pl
 /// Writers that knew a webhook before it wanted an order may commit after it was given one: what they bring
 /// has no place, and would wait for ever. None of them is older than a day. From webhook to webhook (OFFSET 0 keeps
 /// it so), and nothing is read of lanes that have no order, however much waits there.
+const STRAYS: &str = "
+SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
+    SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL OFFSET 0
+) AS d
+WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day'
+ORDER BY d.id LIMIT $1";
+
+/// A statement of its own: joined with the search, Postgres would rather read the whole table.
 const PLACE_STRAYS: &str = "
 UPDATE deliveries d SET place = placed.place
-FROM (
-    SELECT id, nextval('delivery_order') AS place FROM (
-        SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
-            SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL OFFSET 0
-        ) AS d
-        WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day'
-        ORDER BY d.id
-    ) AS strays
-) AS placed
+FROM (SELECT id, nextval('delivery_order') AS place FROM unnest($1) AS id) AS placed
 WHERE d.id = placed.id AND d.place IS NULL";
+
+/// Strays that are given a place at once.
+const STRAYS_AT_ONCE: i64 = 1_000;
 
 const SETTLE: &str = "
 UPDATE webhook_health h
@@ -101,6 +104,12 @@ SET rate_tat = CASE WHEN turn.tat IS NULL THEN h.rate_tat ELSE now() + make_inte
     probe_until = CASE WHEN turn.probes THEN now() + make_interval(secs => $4) ELSE h.probe_until END
 FROM unnest($1, $2, $3) AS turn (webhook_id, tat, probes)
 WHERE h.webhook_id = turn.webhook_id";
+
+#[derive(QueryableByName)]
+struct StrayRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
 
 #[derive(QueryableByName)]
 struct LockRow {
@@ -126,13 +135,20 @@ struct Turn {
 }
 
 impl Repository {
-    /// Gives a place to what has come without one for webhooks that want an order; returns how many.
+    /// Gives a place to what has come without one for webhooks that want an order, a thousand at the most; returns
+    /// how many.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn delivery_place_strays(&self) -> Result<usize> {
         let mut connection = self.queue_connection().await?;
-        Ok(sql_query(PLACE_STRAYS).execute(&mut connection).await?)
+        let strays: Vec<StrayRow> =
+            sql_query(STRAYS).bind::<BigInt, _>(STRAYS_AT_ONCE).get_results(&mut connection).await?;
+        if strays.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<Uuid> = strays.into_iter().map(|row| row.id).collect();
+        Ok(sql_query(PLACE_STRAYS).bind::<Array<SqlUuid>, _>(ids).execute(&mut connection).await?)
     }
 
     /// Takes what governed lanes may send now, held for `lease`. Lanes that another server decides for

@@ -59,7 +59,8 @@ pub struct WaitingLane {
     pub closed_for: Option<Duration>,
 }
 
-/// Walks from webhook to webhook along the index, so that a backlog of one costs no more than a row.
+/// Walks from webhook to webhook along the index, so that a backlog of one costs no more than a row. Whether something
+/// is due is asked of the one that is due first: of any one, Postgres may look for it through the whole table.
 const LANES: &str = "
 WITH RECURSIVE lane (webhook_id) AS (
     (SELECT d.webhook_id FROM deliveries d ORDER BY d.webhook_id LIMIT 1)
@@ -70,8 +71,10 @@ WITH RECURSIVE lane (webhook_id) AS (
 SELECT lane.webhook_id, h.breaker, coalesce(h.breaker_until <= now(), true) AS is_over,
        extract(epoch FROM greatest(h.held_until, CASE WHEN h.breaker = 'open' THEN h.breaker_until END) - now())
            ::double precision AS closed_for,
-       EXISTS (SELECT 1 FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.tier = 0 AND d.due_at <= now()) AS first,
-       EXISTS (SELECT 1 FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.tier = 1 AND d.due_at <= now()) AS again
+       coalesce((SELECT d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.tier = 0
+                 ORDER BY d.due_at LIMIT 1) <= now(), false) AS first,
+       coalesce((SELECT d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.tier = 1
+                 ORDER BY d.due_at LIMIT 1) <= now(), false) AS again
 FROM lane JOIN webhooks w ON w.id = lane.webhook_id AND w.enabled JOIN webhook_health h ON h.webhook_id = w.id";
 
 #[derive(QueryableByName)]

@@ -13,7 +13,8 @@ use super::{WebhookRecord, WebhookRow};
 use crate::database::Repository;
 use crate::error::Result;
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::schema::webhooks;
+use crate::schema::{webhook_health, webhooks};
+use crate::webhook_health::TOLD_DISABLED;
 
 /// Deliveries that are left out in one statement.
 const SKIPPED_AT_ONCE: i64 = 5_000;
@@ -46,11 +47,15 @@ impl DisabledReason {
     }
 }
 
-/// What waits gets its place, or loses it, in the order of its birth.
+/// What waits gets its place in the order of its birth. What somebody is writing to at this moment is not waited for,
+/// since he may be waiting for us; it gets its place with the strays.
 const PLACE: &str = "
 UPDATE deliveries d SET place = placed.place
-FROM (SELECT id, nextval('delivery_order') AS place FROM (SELECT id FROM deliveries WHERE webhook_id = $1 ORDER BY id) AS o)
-     AS placed
+FROM (
+    SELECT id, nextval('delivery_order') AS place FROM (
+        SELECT id FROM deliveries WHERE webhook_id = $1 AND place IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+    ) AS o
+) AS placed
 WHERE d.id = placed.id";
 
 const SKIP: &str = "
@@ -63,11 +68,12 @@ WITH batch AS (
 INSERT INTO dead_letters (delivery_id, event_id, webhook_id, attempts, state, reason)
 SELECT id, event_id, webhook_id, attempt, 'skipped', 'left out when the webhook was resumed' FROM gone";
 
-/// A person has seen to it: whatever stood in its way is forgotten.
+/// A person has seen to it: whatever stood in its way is forgotten. Those who were told that it fails wait to hear
+/// that it works.
 const FRESH: &str = "
 UPDATE webhook_health
 SET held_until = NULL, breaker = 'closed', breaker_until = NULL, trips = 0, probes = 0, probe_until = NULL,
-    failing_since = NULL, failures = 0, told = 0
+    failing_since = NULL, failures = 0, told = CASE WHEN told = 0 THEN 0 ELSE -1 END
 WHERE webhook_id = $1";
 
 impl Repository {
@@ -93,6 +99,8 @@ impl Repository {
                     return Ok(None);
                 }
                 let Some(record) = switch_off_in_tx(tx, id.0, reason).await? else { return Ok(None) };
+                let told = webhook_health::told.eq(TOLD_DISABLED);
+                diesel::update(webhook_health::table.find(id.0)).set(told).execute(tx).await?;
                 let mut payload = record.introduction();
                 payload.insert("reason".to_owned(), reason.as_str().into());
                 payload.insert("error".to_owned(), last_error.into());

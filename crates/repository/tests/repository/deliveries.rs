@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kos_model::{DeliveryPolicy, Outcome, RateLimit};
-use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor};
+use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor, WebhookRecord};
 use kos_test_support::TestDb;
 
 use crate::builders::{
@@ -237,4 +237,49 @@ async fn a_claim_takes_no_more_than_it_can_hold_and_leaves_the_rest_to_the_next(
     seen.sort_unstable();
     assert!(seen.into_iter().eq(0..80));
     assert!(in_order.into_iter().eq(0..80), "nothing overtakes what was left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_too_much_at_once_every_webhook_gets_its_share() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let large = webhook(&repository, &["large"]).await;
+    let small = webhook(&repository, &["small"]).await;
+    let text = "x".repeat((256 << 10) - 100);
+    for _ in 0..70 {
+        let told = NewEvent::new("large".parse().unwrap(), serde_json::json!({"text": text}));
+        repository.event_emit(told, &free()).await.unwrap();
+    }
+    for _ in 0..3 {
+        repository.event_emit(event("small"), &free()).await.unwrap();
+    }
+    let claimed = claim(&repository).await;
+    let of = |webhook: &WebhookRecord| claimed.iter().filter(|it| it.recipient.webhook_id == webhook.id).count();
+    assert_eq!(of(&small), 3, "{} others are older", of(&large));
+    assert!((60..70).contains(&of(&large)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_lanes_does_not_read_what_waits_in_them() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let stuck = webhook(&repository, &[]).await;
+    let client = db.client().await;
+    let fill = format!(
+        "INSERT INTO deliveries (id, event_id, webhook_id, due_at)
+         SELECT uuid_v7(), uuid_v7(), '{}', now() + interval '1 hour' FROM generate_series(1, 20000)",
+        stuck.id
+    );
+    client.batch_execute(&fill).await.unwrap();
+    client.batch_execute("ANALYZE deliveries").await.unwrap();
+    assert_eq!(repository.delivery_lanes().await.unwrap().len(), 1);
+    assert_eq!(repository.delivery_place_strays().await.unwrap(), 0);
+    drop(repository);
+    // What a connection has read is told when it ends.
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'deliveries'";
+    assert_eq!(client.query_one(read, &[]).await.unwrap().get::<_, i64>(0), 0);
 }

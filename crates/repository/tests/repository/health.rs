@@ -58,6 +58,30 @@ async fn others_are_warned_at_50_75_and_90_per_cent_and_then_it_is_switched_off(
     let again = WebhookChange { enabled: Some(true), ..WebhookChange::default() };
     repository.webhook_update(failing.id, again, None).await.unwrap();
     assert_eq!(told(&repository).await, [], "a person has seen to it, and it begins anew");
+    assert_eq!(repository.webhook_ailing().await.unwrap(), [failing.id], "its first success is to be noted");
+    note(&repository, fared(&failing, false, 1)).await;
+    assert_eq!(told(&repository).await, [], "one failure is no news");
+    note(&repository, fared(&failing, true, 0)).await;
+    let names: Vec<_> = told(&repository).await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["webhook_recovered"], "those who were told of the end are told of this, too");
+    assert_eq!(told(&repository).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_webhook_that_somebody_else_is_at() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let failing = webhook(&repository, &[]).await;
+    note(&repository, fared(&failing, false, 25)).await;
+    hours_pass(&db, 60).await;
+    let mut person = db.client().await;
+    let change = person.transaction().await.unwrap();
+    change.execute("SELECT 1 FROM webhooks FOR UPDATE", &[]).await.unwrap();
+    let seen =
+        tokio::time::timeout(Duration::from_secs(60), told(&repository)).await.expect("the watch waits for a person");
+    assert_eq!(seen, []);
+    change.commit().await.unwrap();
+    assert_eq!(told(&repository).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
