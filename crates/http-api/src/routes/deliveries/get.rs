@@ -176,6 +176,10 @@ fn after(record: &DeliveryRecord) -> String {
             format!("attempt {attempt} failed, and the schedule of retries (±20 %) says when to try again")
         }
         Some("retry_after") => format!("attempt {attempt} was answered with a wish to wait"),
+        Some("move") => format!("attempt {attempt} found the receiver at another address, where it is tried next"),
+        Some("webhook") => {
+            format!("attempt {attempt} was refused, and its webhook was switched off until somebody changes it")
+        }
         Some("fault") => "the fault was ours, cost no attempt, and is looked into again".to_owned(),
         _ => "it waits".to_owned(),
     }

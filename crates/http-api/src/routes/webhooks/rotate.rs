@@ -62,6 +62,7 @@ pub(crate) struct RotatedSecret {
     responses(
         (status = 200, description = "The new key signs, and the old ones as long as they may", body = RotatedSecret),
         (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed in the meantime", body = crate::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
