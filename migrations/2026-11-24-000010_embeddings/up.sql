@@ -6,8 +6,8 @@ CREATE TABLE knowledge_vectors (
     -- The version of the text when it was last looked at, and the hash of what was embedded of it.
     version integer NOT NULL,
     content_hash bytea,
-    -- 32-bit floats, little endian, of length 1; none when the provider refused the text.
-    vector bytea,
+    -- Of length 1; none when the provider refused the text.
+    vector real[],
     embedded_at timestamptz,
     -- Until then a server is at work on it, and the others leave it alone.
     claimed_until timestamptz,
@@ -16,4 +16,5 @@ CREATE TABLE knowledge_vectors (
 ) WITH (toast_tuple_target = 256);
 -- Vectors lie apart, as they are: whoever looks for texts that wait need not read them, and floats do not compress.
 ALTER TABLE knowledge_vectors ALTER COLUMN vector SET STORAGE EXTERNAL;
+-- Where the server has pgvector, the service makes an index for it, as long as the vectors turn out to be.
 CREATE INDEX knowledge_vectors_embedded_at_idx ON knowledge_vectors (embedded_at, knowledge_id);

@@ -256,3 +256,80 @@ async fn the_key_the_roles_and_the_prefixes_reach_the_provider_as_they_are_set()
     assert_eq!(bench.provider(MODEL).space(), MODEL);
     assert_ne!(provider.space(), MODEL, "texts with a prefix have other vectors");
 }
+
+/// How often the index over the vectors was used; nothing where there is none.
+async fn used(db: &TestDb) -> Option<i64> {
+    let uses = "SELECT s.idx_scan FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid)
+                WHERE s.relname = 'knowledge_vectors' AND i.indisvalid AND pg_get_indexdef(indexrelid) LIKE '%hnsw%'";
+    db.client().await.query_opt(uses, &[]).await.unwrap().map(|row| row.get(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs pgvector: make test-pgvector"]
+async fn where_the_server_has_pgvector_postgres_compares_by_an_index() {
+    let db = TestDb::new().await;
+    // So few are compared faster without it.
+    let name = db.url().rsplit('/').next().unwrap();
+    db.client().await.batch_execute(&format!("ALTER DATABASE {name} SET enable_seqscan = off")).await.unwrap();
+    let repository = repository(&db).await;
+    let bench = Bench { db, repository, embedder: Embedder::start().await };
+    let mut cats = HashSet::new();
+    for number in 0..20 {
+        cats.insert(bench.know(&format!("a text about cats, number {number}")).await);
+        bench.know(&format!("a text about gardens, number {number}")).await;
+    }
+    assert_eq!(used(&bench.db).await, None);
+    drain(&mut bench.queue()).await;
+    assert_eq!(used(&bench.db).await, Some(0));
+    let found = bench.near("кошки").await;
+    assert_eq!(found.len(), 10);
+    assert!(found.iter().all(|text| cats.contains(text)));
+    let other = self::repository(&bench.db).await;
+    other.vectors_refresh(MODEL).await.unwrap();
+    assert_eq!(near(&other, &bench.provider(MODEL), "кошки").await, found, "the index is there for all servers");
+    drop((bench.repository, other));
+    while used(&bench.db).await == Some(0) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs pgvector: make test-pgvector"]
+async fn each_model_has_its_index_and_none_is_left_of_the_one_before() {
+    let bench = Bench::new().await;
+    let bread = bench.know("All about bread").await;
+    drain(&mut bench.queue()).await;
+    bench.embedder.lengthen(8);
+    let next = provider(&bench.embedder, "o'reilly \\ \"next\"");
+    drain(&mut Queue::new(bench.repository.clone(), next.clone())).await;
+    assert_eq!(near(&bench.repository, &next, "хлеб").await, [bread]);
+    assert_eq!(used(&bench.db).await, Some(0), "one, and no more");
+    bench.embedder.lengthen(2_100);
+    bench.know("Bread and more bread").await;
+    let mut queue = Queue::new(bench.repository.clone(), next.clone());
+    while drain(&mut queue).await > 0 {}
+    assert_eq!(near(&bench.repository, &next, "хлеб").await.len(), 2, "what is too long for the index is in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs pgvector: make test-pgvector"]
+async fn who_may_not_install_pgvector_compares_in_memory() {
+    let db = TestDb::new().await;
+    let (client, role) = (db.client().await, format!("visitor_{}", std::process::id()));
+    let rights = format!(
+        "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'visitor';
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    );
+    client.batch_execute(&rights).await.unwrap();
+    let mut url: url::Url = db.url().parse().unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("visitor")).unwrap();
+    let repository = Repository::new(url.as_str(), 8, KeyRing::new(&[vec![1; 32]]).unwrap()).await.unwrap();
+    let bench = Bench { db, repository, embedder: Embedder::start().await };
+    let bread = bench.know("All about bread").await;
+    drain(&mut bench.queue()).await;
+    let found = bench.near("хлеб").await;
+    assert_eq!((found, used(&bench.db).await), (vec![bread], None));
+    drop(bench.repository);
+    client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
+}

@@ -22,6 +22,13 @@ impl Cache {
         Some(vector.clone())
     }
 
+    /// Forgets everything if it is not so long: another model answers under the same name now.
+    pub(crate) fn expect(&mut self, numbers: usize) {
+        if self.known.values().any(|(_, vector)| vector.len() != numbers) {
+            self.known.clear();
+        }
+    }
+
     pub(crate) fn put(&mut self, text: String, vector: Vec<f32>) {
         self.clock += 1;
         self.known.insert(text, (self.clock, vector));
@@ -36,6 +43,16 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_a_model_whose_vectors_are_of_another_length() {
+        let mut cache = Cache::new(2);
+        cache.put("a".to_owned(), vec![1.0]);
+        cache.expect(1);
+        assert_eq!(cache.get("a"), Some(vec![1.0]));
+        cache.expect(2);
+        assert_eq!(cache.get("a"), None);
+    }
 
     #[test]
     fn what_was_asked_for_least_recently_is_forgotten() {

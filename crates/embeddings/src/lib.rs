@@ -191,8 +191,10 @@ impl Inner {
         let since = std::time::Instant::now();
         let vectors = wire::read(request, input.len()).await;
         metrics::histogram!("kos_embeddings_seconds", "role" => role).record(since.elapsed().as_secs_f64());
-        if vectors.is_err() {
-            metrics::counter!("kos_embeddings_failures_total", "role" => role).increment(1);
+        match vectors.as_deref() {
+            Ok([vector, ..]) => self.remembered().expect(vector.len()),
+            Ok([]) => {}
+            Err(_refusal) => metrics::counter!("kos_embeddings_failures_total", "role" => role).increment(1),
         }
         vectors
     }

@@ -24,7 +24,7 @@ use crate::error::{Chain, Error, Result};
 use crate::graph::OverviewCache;
 use crate::seal::KeyRing;
 use crate::search::{Tally, Words};
-use crate::vectors::VectorIndex;
+use crate::vectors::{Compared, VectorIndex};
 
 /// Every migration, in order.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -67,6 +67,7 @@ pub struct Repository {
     pub(crate) words: Arc<RwLock<Arc<Words>>>,
     pub(crate) searched: Arc<Mutex<Tally>>,
     pub(crate) vectors: Arc<RwLock<VectorIndex>>,
+    pub(crate) compared: Arc<RwLock<Compared>>,
     pub(crate) overview: OverviewCache,
 }
 
@@ -88,6 +89,7 @@ impl Repository {
             words: Arc::default(),
             searched: Arc::default(),
             vectors: Arc::default(),
+            compared: Arc::default(),
             overview: OverviewCache::default(),
         })
     }

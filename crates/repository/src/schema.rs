@@ -307,7 +307,7 @@ diesel::table! {
         model -> Nullable<Text>,
         version -> Integer,
         content_hash -> Nullable<Bytea>,
-        vector -> Nullable<Bytea>,
+        vector -> Nullable<Array<Float>>,
         embedded_at -> Nullable<Timestamptz>,
         claimed_until -> Nullable<Timestamptz>,
     }

@@ -261,7 +261,7 @@ impl Repository {
     pub async fn search(&self, search: &Search) -> Result<Found> {
         let near = match &search.vector {
             Some(vector) if search.sort == SearchSort::Relevance => {
-                Some(self.vectors_nearest(vector.clone(), search.looked_at()).await)
+                Some(self.vectors_nearest(vector.clone(), search.looked_at()).await?)
             }
             Some(_) | None => None,
         };

@@ -1,23 +1,26 @@
-//! Vectors of texts: which are to be made, which were, and all of them in memory for the search.
+//! Vectors of texts: which are to be made, which were, and which are near to another.
 //!
 //! Made by somebody else: nobody here knows how. What made a vector is told apart by a name, the `space`;
 //! vectors of different spaces are never compared.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod memory;
+mod pgvector;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryableByName;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Double, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use kos_model::KnowledgeId;
-use kos_search::{Near, Vectors};
+use kos_search::Near;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub(crate) use self::memory::VectorIndex;
+pub(crate) use self::pgvector::Compared;
 use crate::database::Repository;
-use crate::error::Result;
+use crate::error::{Chain, Result};
 
 /// How much of a text is embedded, in characters: models read no more than a few pages.
 const EMBEDDED: i32 = 8_000;
@@ -25,10 +28,6 @@ const EMBEDDED: i32 = 8_000;
 const CLAIM: Duration = Duration::from_secs(180);
 /// A text may be committed so much later than its time says, in seconds.
 const SETTLED_SECONDS: i64 = 60;
-/// A vector is committed at once: its time may be so much older, in seconds.
-const OVERLAP_SECONDS: i64 = 5;
-/// Vectors that are fetched at once.
-const FETCHED: i64 = 2_000;
 
 /// Before anything.
 const BEGINNING: DateTime<Utc> = DateTime::UNIX_EPOCH;
@@ -72,15 +71,6 @@ pub struct VectorProgress {
     pub refused: i64,
 }
 
-/// The vectors in memory.
-#[derive(Debug, Default)]
-pub(crate) struct VectorIndex {
-    space: String,
-    vectors: Vectors,
-    /// When the tables were last looked at.
-    seen: DateTime<Utc>,
-}
-
 #[derive(QueryableByName)]
 struct ClaimedRow {
     #[diesel(sql_type = SqlUuid)]
@@ -93,22 +83,6 @@ struct ClaimedRow {
     updated_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<Binary>)]
     hash: Option<Vec<u8>>,
-}
-
-#[derive(QueryableByName)]
-struct VectorRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Binary)]
-    vector: Vec<u8>,
-    #[diesel(sql_type = Timestamptz)]
-    embedded_at: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 #[derive(QueryableByName)]
@@ -139,11 +113,13 @@ SELECT k.id, k.version, left(concat_ws(E'\\n', k.title, k.content), $5) AS text,
        CASE WHEN c.model = $1 THEN c.content_hash END AS hash
 FROM claimed c JOIN knowledge k ON k.id = c.knowledge_id ORDER BY k.updated_at, k.id";
 
-/// A text that was embedded again meanwhile, of a newer version, stays as it is.
+/// The vectors come one after the other, with the place where each begins. A text that was embedded again meanwhile,
+/// of a newer version, stays as it is.
 const KEEP: &str = "
 UPDATE knowledge_vectors v
-SET model = $1, version = n.version, content_hash = n.hash, vector = n.vector, embedded_at = clock_timestamp(), claimed_until = NULL
-FROM unnest($2, $3, $4, $5) AS n (id, version, hash, vector)
+SET model = $1, version = n.version, content_hash = n.hash, embedded_at = clock_timestamp(), claimed_until = NULL,
+    vector = CASE WHEN n.begins IS NOT NULL THEN ($6)[n.begins : n.begins + $7 - 1] END
+FROM unnest($2, $3, $4, $5) AS n (id, version, hash, begins)
 WHERE v.knowledge_id = n.id AND (v.model IS DISTINCT FROM $1 OR v.version <= n.version)";
 
 /// What was embedded says the same at this version, too.
@@ -153,26 +129,14 @@ FROM unnest($1, $2) AS n (id, version) WHERE v.knowledge_id = n.id";
 
 const RELEASE: &str = "UPDATE knowledge_vectors SET claimed_until = NULL WHERE knowledge_id = ANY ($1)";
 
-const FETCH: &str = "
-SELECT v.knowledge_id AS id, v.vector, v.embedded_at
-FROM knowledge_vectors v JOIN knowledge k ON k.id = v.knowledge_id
-WHERE (v.embedded_at, v.knowledge_id) > ($2, $3) AND v.model = $1 AND v.vector IS NOT NULL AND k.deleted_at IS NULL
-ORDER BY v.embedded_at, v.knowledge_id LIMIT $4";
-
 /// Texts whose vectors are not as long as the newest wait for new ones.
 const DROP_OTHERS: &str = "
 UPDATE knowledge_vectors v SET model = NULL
 FROM (
-    SELECT octet_length(vector) AS length FROM knowledge_vectors WHERE model = $1 AND vector IS NOT NULL
+    SELECT cardinality(vector) AS length FROM knowledge_vectors WHERE model = $1 AND vector IS NOT NULL
     ORDER BY embedded_at DESC, knowledge_id DESC LIMIT 1
 ) AS newest
-WHERE v.model = $1 AND octet_length(v.vector) <> newest.length";
-
-const REMOVED: &str = "SELECT id FROM knowledge WHERE updated_at >= $1 AND deleted_at IS NOT NULL";
-
-const ALL: &str = "
-SELECT v.knowledge_id AS id FROM knowledge_vectors v JOIN knowledge k ON k.id = v.knowledge_id
-WHERE v.model = $1 AND v.vector IS NOT NULL AND k.deleted_at IS NULL";
+WHERE v.model = $1 AND cardinality(v.vector) <> newest.length";
 
 const PROGRESS: &str = "
 SELECT count(*) FILTER (WHERE is_done AND vector IS NOT NULL) AS embedded, count(*) FILTER (WHERE NOT is_done) AS waiting,
@@ -181,12 +145,6 @@ FROM (
     SELECT v.vector, coalesce(v.model = $1 AND v.version = k.version, false) AS is_done
     FROM knowledge k LEFT JOIN knowledge_vectors v ON v.knowledge_id = k.id WHERE k.deleted_at IS NULL
 ) AS each_text";
-
-impl VectorIndex {
-    fn of(space: &str) -> Self {
-        Self { space: space.to_owned(), ..Self::default() }
-    }
-}
 
 impl VectorMark {
     /// Before all texts.
@@ -239,14 +197,16 @@ impl Repository {
     pub async fn vectors_keep(&self, space: &str, made: &[(Unembedded, Option<Vec<f32>>)]) -> Result<()> {
         let (ids, versions) = ids_and_versions(made.iter().map(|(text, _)| text));
         let hashes: Vec<&[u8]> = made.iter().map(|(text, _)| text.hash.as_slice()).collect();
-        let vectors: Vec<Option<Vec<u8>>> = made.iter().map(|(_, vector)| vector.as_deref().map(bytes)).collect();
+        let laid = Laid::of(made.iter().map(|(_, vector)| vector.as_deref()));
         let mut connection = self.connection().await?;
         sql_query(KEEP)
             .bind::<Text, _>(space)
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<Integer>, _>(versions)
             .bind::<Array<Binary>, _>(hashes)
-            .bind::<Array<Nullable<Binary>>, _>(vectors)
+            .bind::<Array<Nullable<Integer>>, _>(laid.begins)
+            .bind::<Array<Float>, _>(laid.values)
+            .bind::<Integer, _>(laid.dimension)
             .execute(&mut connection)
             .await?;
         Ok(())
@@ -272,42 +232,18 @@ impl Repository {
         Ok(sql_query(PROGRESS).bind::<Text, _>(space).get_result(&mut connection).await?)
     }
 
-    /// Takes over the vectors of this space that were made since the last time, and forgets those of texts that
-    /// were removed.
+    /// Sees to it that the vectors of this space that were made can be searched, and those of texts that were removed
+    /// no longer are.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn vectors_refresh(&self, space: &str) -> Result<()> {
-        let seen = {
-            let mut index = write(&self.vectors);
-            if index.space != space {
-                *index = VectorIndex::of(space);
-            }
-            index.seen
-        };
         let mut connection = self.connection().await?;
-        let now: NowRow = sql_query("SELECT now() AS now").get_result(&mut connection).await?;
-        let mut from = (seen - TimeDelta::seconds(OVERLAP_SECONDS), Uuid::nil());
-        loop {
-            let rows = fetch(&mut connection, space, from).await?;
-            let Some(last) = rows.as_slice().last() else { break };
-            from = (last.embedded_at, last.id);
-            if !self.vectors_take(rows) {
-                // Something else answers under the same name now: the newest vectors tell how it is.
-                sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(&mut connection).await?;
-                *write(&self.vectors) = VectorIndex::of(space);
-                from = (BEGINNING, Uuid::nil());
-            }
+        if self.pgvector_refresh(&mut connection, space).await? {
+            self.memory_clear();
+            return Ok(());
         }
-        // The first time, what was removed long ago was not fetched at all.
-        let since = if seen == BEGINNING { now.now } else { seen } - TimeDelta::seconds(SETTLED_SECONDS);
-        let gone: Vec<IdRow> = sql_query(REMOVED).bind::<Timestamptz, _>(since).get_results(&mut connection).await?;
-        let mut index = write(&self.vectors);
-        gone.iter().for_each(|row| index.vectors.remove(KnowledgeId(row.id)));
-        index.seen = now.now;
-        let count = u32::try_from(index.vectors.len()).unwrap_or(u32::MAX);
-        metrics::gauge!("kos_embeddings_vectors").set(f64::from(count));
-        Ok(())
+        self.memory_refresh(&mut connection, space).await
     }
 
     /// Forgets the vectors of texts that are gone for good, of which no row is left to tell. Looks at all of them.
@@ -316,44 +252,57 @@ impl Repository {
     /// The database is unavailable.
     pub async fn vectors_reconcile(&self, space: &str) -> Result<()> {
         let mut connection = self.connection().await?;
-        let rows: Vec<IdRow> = sql_query(ALL).bind::<Text, _>(space).get_results(&mut connection).await?;
-        let texts = rows.into_iter().map(|row| KnowledgeId(row.id)).collect();
-        let mut index = write(&self.vectors);
-        if index.space == space {
-            index.vectors.keep_only(&texts);
+        self.memory_reconcile(&mut connection, space).await
+    }
+
+    /// The texts that are nearest to a vector.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub(crate) async fn vectors_nearest(&self, vector: Vec<f32>, at_most: usize) -> Result<Vec<Near>> {
+        match self.pgvector_nearest(&vector, at_most).await {
+            Ok(Some(near)) => Ok(near),
+            Ok(None) => Ok(self.memory_nearest(vector, at_most).await),
+            Err(error) if error.is_unavailable() => Err(error.of_search()),
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "pgvector cannot compare; the search goes by words");
+                Ok(Vec::new())
+            }
         }
-        Ok(())
-    }
-
-    /// Says whether all of them could be taken: all have the same dimension.
-    fn vectors_take(&self, rows: Vec<VectorRow>) -> bool {
-        let mut index = write(&self.vectors);
-        rows.into_iter().all(|row| index.vectors.put(KnowledgeId(row.id), &floats(&row.vector)))
-    }
-
-    /// The texts that are nearest to a vector. Looks at all of them, away from the threads that serve requests.
-    pub(crate) async fn vectors_nearest(&self, vector: Vec<f32>, at_most: usize) -> Vec<Near> {
-        let index = Arc::clone(&self.vectors);
-        let nearest = move || {
-            let index = index.read().unwrap_or_else(PoisonError::into_inner);
-            index.vectors.nearest(&vector, at_most)
-        };
-        tokio::task::spawn_blocking(nearest).await.unwrap_or_default()
     }
 }
 
-fn write(index: &RwLock<VectorIndex>) -> std::sync::RwLockWriteGuard<'_, VectorIndex> {
-    index.write().unwrap_or_else(PoisonError::into_inner)
+async fn drop_others(connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
+    sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(connection).await?;
+    Ok(())
+}
+
+/// Vectors one after the other, as [`KEEP`] takes them.
+#[derive(Default)]
+struct Laid {
+    values: Vec<f32>,
+    /// Where each begins, from 1; nothing in the place of one that there is not.
+    begins: Vec<Option<i32>>,
+    dimension: i32,
+}
+
+impl Laid {
+    fn of<'v>(vectors: impl Iterator<Item = Option<&'v [f32]>>) -> Self {
+        let mut laid = Self::default();
+        for vector in vectors {
+            laid.begins.push(vector.and_then(|_| i32::try_from(laid.values.len() + 1).ok()));
+            if let Some(vector) = vector {
+                laid.dimension = i32::try_from(vector.len()).unwrap_or_default();
+                laid.values.extend_from_slice(vector);
+            }
+        }
+        laid
+    }
 }
 
 /// Far from any request: it may take its time, and need not be on disk at once.
 async fn background(tx: &mut AsyncPgConnection) -> Result<()> {
     Ok(tx.batch_execute("SET LOCAL statement_timeout = '60s'; SET LOCAL synchronous_commit = off").await?)
-}
-
-async fn fetch(connection: &mut AsyncPgConnection, space: &str, from: (DateTime<Utc>, Uuid)) -> Result<Vec<VectorRow>> {
-    let query = sql_query(FETCH).bind::<Text, _>(space).bind::<Timestamptz, _>(from.0).bind::<SqlUuid, _>(from.1);
-    Ok(query.bind::<BigInt, _>(FETCHED).get_results(connection).await?)
 }
 
 impl ClaimedRow {
@@ -367,13 +316,4 @@ impl ClaimedRow {
 
 fn ids_and_versions<'t>(texts: impl Iterator<Item = &'t Unembedded>) -> (Vec<Uuid>, Vec<i32>) {
     texts.map(|text| (text.id, text.version)).unzip()
-}
-
-fn bytes(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let (values, _rest) = bytes.as_chunks::<4>();
-    values.iter().map(|value| f32::from_le_bytes(*value)).collect()
 }

@@ -83,6 +83,7 @@ async fn the_compiled_schema_is_what_the_migrations_make() {
             "uuid" => "Uuid",
             "text" => "Text",
             "_text" => "Array<Text>",
+            "_float4" => "Array<Float>",
             "bool" => "Bool",
             "int4" => "Integer",
             "int8" => "BigInt",
