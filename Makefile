@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-search test test-embeddings test-pgvector chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench bench-search bench-graph test test-embeddings test-pgvector chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -31,6 +31,10 @@ bench-search: postgres compiler ## Measure the search among 100,000 and a millio
 	$(TARGET)/release/examples/bench_search
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test repository writes_with_the_search -- --ignored --nocapture
+
+bench-graph: postgres compiler ## Measure the graph of 100,000 items and 500,000 links; takes minutes
+	$(RELEASE) --bins --example bench_graph
+	$(TARGET)/release/examples/bench_graph
 
 test: postgres compiler build ## Run all tests
 	$(CARGO) build --locked --workspace --all-targets

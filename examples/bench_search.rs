@@ -11,6 +11,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use kos_examples::service::Service;
 use kos_examples::texts;
+use kos_examples::timing::{float, quantile};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -156,7 +157,8 @@ async fn until_counted(service: &Service, texts: usize) -> anyhow::Result<()> {
     let all = u64::try_from(texts)?;
     let counted = |stats: &Value| stats.pointer("/search/texts").and_then(Value::as_u64).unwrap_or_default();
     while counted(&service.get("/stats").await?) < all {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // To count all texts again and again would hold up what is waited for.
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
     Ok(())
 }
@@ -180,12 +182,4 @@ async fn ask(service: &Service, mixture: &mut Mixture, queries: usize) -> anyhow
     }
     asked.took.sort_by(f64::total_cmp);
     Ok(asked)
-}
-
-fn quantile(sorted: &[f64], share: usize) -> f64 {
-    sorted.get(sorted.len().saturating_sub(1) * share / 100).copied().unwrap_or_default()
-}
-
-fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

@@ -7,4 +7,5 @@ pub mod screen;
 pub mod service;
 pub mod sink;
 pub mod texts;
+pub mod timing;
 pub mod usage;

@@ -24,6 +24,7 @@ use crate::error::{Chain, Error, Result};
 use crate::graph::OverviewCache;
 use crate::seal::KeyRing;
 use crate::search::{Tally, Words};
+use crate::stats::CensusCache;
 use crate::vectors::{Compared, VectorIndex};
 
 /// Every migration, in order.
@@ -69,6 +70,7 @@ pub struct Repository {
     pub(crate) vectors: Arc<RwLock<VectorIndex>>,
     pub(crate) compared: Arc<RwLock<Compared>>,
     pub(crate) overview: OverviewCache,
+    pub(crate) census: CensusCache,
 }
 
 impl Repository {
@@ -91,6 +93,7 @@ impl Repository {
             vectors: Arc::default(),
             compared: Arc::default(),
             overview: OverviewCache::default(),
+            census: CensusCache::default(),
         })
     }
 

@@ -63,7 +63,7 @@ pub use report::{Counted, ReportClaim};
 pub use seal::{KEY_BYTES, KeyRing, KeyRingError};
 pub use search::{Facet, Found, Places as SearchPlaces, Search, SearchFilter, SearchHit, SearchSort, Searched};
 pub use sorted::{Listed, Order, Part, Place, SortColumn};
-pub use stats::{Growth, NameCount, Stats, Totals};
+pub use stats::{Census, Growth, KnowledgeTotals, NameCount, Stats, Totals};
 pub use suggestion::{Reason, Suggestion};
 pub use task::{TaskFilter, TaskRecord};
 pub use vectors::{Unembedded, VectorClaim, VectorMark, VectorProgress};

@@ -1,5 +1,8 @@
 //! Totals over everything that is stored.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use chrono::NaiveDate;
 use diesel::QueryableByName;
 use diesel::sql_query;
@@ -14,21 +17,59 @@ const NAMES: i64 = 50;
 /// Days that are looked back.
 const DAYS: i32 = 30;
 
+/// To count is not to be what the server is busy with: it is done again when so many times has passed as it took …
+const REST: u32 = 20;
+/// … unless it takes less than this.
+const CHEAP: Duration = Duration::from_millis(50);
+
 /// All that is counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
     /// Totals.
     pub totals: Totals,
-    /// New pieces of knowledge by day (UTC) of the last 30, the oldest first; days without any are left out.
-    pub growth: Vec<Growth>,
-    /// Pieces of knowledge by domain, the fullest first, at most 50.
-    pub domains: Vec<NameCount>,
-    /// Pieces of knowledge by language, the most frequent first.
-    pub langs: Vec<NameCount>,
-    /// Pieces of knowledge by tag, the most frequent first, at most 50.
-    pub tags: Vec<NameCount>,
+    /// What is counted of the knowledge.
+    pub census: Arc<Census>,
     /// What was searched for in vain, the most frequent first, at most 20.
     pub gaps: Vec<NameCount>,
+}
+
+/// What is counted of the knowledge. Where there is much of it, as it was some seconds ago.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Census {
+    /// In all.
+    pub totals: KnowledgeTotals,
+    /// New pieces by day (UTC) of the last 30, the oldest first; days without any are left out.
+    pub growth: Vec<Growth>,
+    /// By domain, the fullest first, at most 50.
+    pub domains: Vec<NameCount>,
+    /// By language, the most frequent first.
+    pub langs: Vec<NameCount>,
+    /// By tag, the most frequent first, at most 50.
+    pub tags: Vec<NameCount>,
+}
+
+/// How much knowledge there is.
+#[derive(Clone, Copy, Debug, PartialEq, QueryableByName)]
+pub struct KnowledgeTotals {
+    /// Pieces of knowledge.
+    #[diesel(sql_type = BigInt)]
+    pub knowledge: i64,
+    /// Of those, confirmed by somebody.
+    #[diesel(sql_type = BigInt)]
+    pub verified: i64,
+    /// Mean confidence, 0 to 1; none without knowledge.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub average_confidence: Option<f64>,
+}
+
+/// The last census.
+pub(crate) type CensusCache = Arc<Mutex<Option<Taken>>>;
+
+#[derive(Debug)]
+pub(crate) struct Taken {
+    at: Instant,
+    took: Duration,
+    census: Arc<Census>,
 }
 
 /// How many were added on a day.
@@ -53,18 +94,9 @@ pub struct NameCount {
     pub count: i64,
 }
 
-/// How much there is.
+/// How much there is beside knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, QueryableByName)]
 pub struct Totals {
-    /// Pieces of knowledge.
-    #[diesel(sql_type = BigInt)]
-    pub knowledge: i64,
-    /// Of those, confirmed by somebody.
-    #[diesel(sql_type = BigInt)]
-    pub verified: i64,
-    /// Mean confidence, 0 to 1; none without knowledge.
-    #[diesel(sql_type = Nullable<Double>)]
-    pub average_confidence: Option<f64>,
     /// Domains.
     #[diesel(sql_type = BigInt)]
     pub domains: i64,
@@ -118,8 +150,13 @@ pub struct Totals {
     pub search_mean_ms: Option<f64>,
 }
 
+const KNOWLEDGE: &str = "
+SELECT count(*) AS knowledge, count(*) FILTER (WHERE is_verified) AS verified,
+       avg(confidence_score) AS average_confidence
+FROM knowledge WHERE deleted_at IS NULL";
+
 const TOTALS: &str = "
-SELECT k.*, w.*, l.*, s.*, c.texts AS search_texts,
+SELECT w.*, l.*, s.*, c.texts AS search_texts,
     (SELECT count(*) FROM search_words WHERE texts > 0) AS search_words,
     (SELECT count(*) FROM domains) AS domains,
     (SELECT count(*) FROM experts) AS experts,
@@ -130,10 +167,6 @@ SELECT k.*, w.*, l.*, s.*, c.texts AS search_texts,
     (SELECT count(*) FROM deliveries) AS deliveries_waiting,
     (SELECT count(*) FROM dead_letters) AS dead_letters
 FROM (
-    SELECT count(*) AS knowledge, count(*) FILTER (WHERE is_verified) AS verified,
-           avg(confidence_score) AS average_confidence
-    FROM knowledge WHERE deleted_at IS NULL
-) AS k, (
     SELECT count(*) AS webhooks, count(*) FILTER (WHERE enabled) AS webhooks_enabled FROM webhooks
 ) AS w, (
     SELECT count(*) AS attempts_24h, count(*) FILTER (WHERE success) AS delivered_24h
@@ -172,17 +205,62 @@ impl Repository {
     /// The database is unavailable.
     pub async fn stats(&self) -> Result<Stats> {
         let mut connection = self.connection().await?;
-        let connection = &mut connection;
-        let names = async |connection: &mut AsyncPgConnection, statement: &str| {
-            sql_query(statement).bind::<BigInt, _>(NAMES).get_results(connection).await
-        };
         Ok(Stats {
-            totals: sql_query(TOTALS).bind::<Integer, _>(DAYS).get_result(connection).await?,
-            growth: sql_query(GROWTH).bind::<Integer, _>(DAYS).get_results(connection).await?,
-            domains: names(connection, DOMAINS).await?,
-            langs: names(connection, LANGS).await?,
-            tags: names(connection, TAGS).await?,
-            gaps: names(connection, GAPS).await?,
+            totals: sql_query(TOTALS).bind::<Integer, _>(DAYS).get_result(&mut connection).await?,
+            gaps: names(&mut connection, GAPS).await?,
+            census: self.census(&mut connection).await?,
         })
+    }
+
+    async fn census(&self, connection: &mut AsyncPgConnection) -> Result<Arc<Census>> {
+        let last = self.census.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Taken::while_fresh);
+        if let Some(census) = last {
+            return Ok(census);
+        }
+        let at = Instant::now();
+        let census = Arc::new(take(connection).await?);
+        let taken = Taken { at, took: at.elapsed(), census: Arc::clone(&census) };
+        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        Ok(census)
+    }
+}
+
+async fn take(connection: &mut AsyncPgConnection) -> Result<Census> {
+    Ok(Census {
+        totals: sql_query(KNOWLEDGE).get_result(connection).await?,
+        growth: sql_query(GROWTH).bind::<Integer, _>(DAYS).get_results(connection).await?,
+        domains: names(connection, DOMAINS).await?,
+        langs: names(connection, LANGS).await?,
+        tags: names(connection, TAGS).await?,
+    })
+}
+
+async fn names(connection: &mut AsyncPgConnection, statement: &str) -> Result<Vec<NameCount>> {
+    Ok(sql_query(statement).bind::<BigInt, _>(NAMES).get_results(connection).await?)
+}
+
+impl Taken {
+    fn while_fresh(&self) -> Option<Arc<Census>> {
+        let is_fresh = self.took >= CHEAP && self.at.elapsed() < self.took * REST;
+        is_fresh.then(|| Arc::clone(&self.census))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(took: Duration, ago: Duration) -> Taken {
+        let totals = KnowledgeTotals { knowledge: 1, verified: 0, average_confidence: None };
+        let census = Census { totals, growth: Vec::new(), domains: Vec::new(), langs: Vec::new(), tags: Vec::new() };
+        Taken { at: Instant::now().checked_sub(ago).unwrap(), took, census: Arc::new(census) }
+    }
+
+    #[test]
+    fn what_takes_long_to_count_is_not_counted_again_at_once() {
+        let second = Duration::from_secs(1);
+        assert!(taken(second, 10 * second).while_fresh().is_some());
+        assert!(taken(second, 21 * second).while_fresh().is_none());
+        assert!(taken(Duration::from_millis(49), Duration::ZERO).while_fresh().is_none());
     }
 }
