@@ -68,12 +68,17 @@ CREATE TABLE webhook_health (
     told integer NOT NULL DEFAULT 0,
     -- When the next message is allowed by the rate limit (the theoretical arrival time of GCRA).
     rate_tat timestamptz,
+    -- Since when what waits is being given its place in the order that the webhook wants now. Nothing is sent meanwhile.
+    placing_since timestamptz,
+    -- The next place for what came before the order did. Places before those of all that came after it are kept for that.
+    next_place bigint,
     CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id),
     CONSTRAINT webhook_health_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks (id) ON DELETE CASCADE,
     CONSTRAINT webhook_health_breaker_check CHECK (breaker IN ('closed', 'open', 'half_open'))
 ) WITH (fillfactor = 50);
 CREATE INDEX webhook_health_told_idx ON webhook_health (webhook_id)
 WHERE failing_since IS NOT NULL OR told <> 0 OR breaker <> 'closed';
+CREATE INDEX webhook_health_placing_idx ON webhook_health (webhook_id) WHERE placing_since IS NOT NULL;
 
 CREATE FUNCTION webhook_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

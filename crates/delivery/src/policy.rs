@@ -29,9 +29,15 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// The webhook was changed while it was asked: the delivery goes to what it is now, at no cost.
-    pub(crate) const OUTDATED: Self =
-        Self { next: Next::DeferFor(Duration::ZERO, WaitsFor::Move), effect: Effect::None, bearing: Bearing::None };
+    /// The webhook was changed while it was asked, which says nothing of what it is now: unless it took the delivery,
+    /// that goes there now, at no cost.
+    pub(crate) fn outdated(self) -> Self {
+        let next = match self.next {
+            Next::Done => Next::Done,
+            Next::RetryIn(..) | Next::DeferFor(..) | Next::Dead => Next::DeferFor(Duration::ZERO, WaitsFor::Move),
+        };
+        Self { next, effect: Effect::None, bearing: Bearing::None }
+    }
 }
 
 /// What follows from attempt number `number` (1 is the first).

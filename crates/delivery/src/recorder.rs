@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kos_model::{Outcome, WebhookId};
-use kos_repository::{Chain, Fared, Finished, Next, Repository, WaitsFor};
+use kos_repository::{Chain, Fared, Finished, Repository};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -28,7 +28,12 @@ const RETRY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) enum Note {
     /// Write this down.
-    Finished(Box<Finished>),
+    Finished {
+        /// What came of an attempt.
+        finished: Box<Finished>,
+        /// Whether it says something of the webhook's health.
+        counts: bool,
+    },
     /// Say when everything before this is written.
     Flush(oneshot::Sender<()>),
 }
@@ -59,14 +64,21 @@ impl Recorder {
             last = batch.len();
             metrics::histogram!("kos_outcome_batch").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             let mut reports = Vec::with_capacity(batch.len());
+            let mut fared = FaredSoFar::default();
             let mut flushes = Vec::new();
             for note in batch {
                 match note {
-                    Note::Finished(report) => reports.push(*report),
+                    Note::Finished { finished, counts } => {
+                        if counts {
+                            fared.add(&finished);
+                        }
+                        reports.push(*finished);
+                    }
                     Note::Flush(done) => flushes.push(done),
                 }
             }
             self.write(&reports).await;
+            self.note_health(fared.all()).await;
             for done in flushes {
                 // Nobody waits any more: then there is nobody to tell.
                 let _ = done.send(());
@@ -85,7 +97,6 @@ impl Recorder {
                 self.try_write(std::slice::from_ref(report)).await;
             }
         }
-        self.note_health(reports).await;
     }
 
     /// Whether it is written, or there is nothing more to be done about it.
@@ -116,8 +127,7 @@ impl Recorder {
     }
 
     /// What is no failure of a webhook in perfect health is no news.
-    async fn note_health(&self, reports: &[Finished]) {
-        let mut fared = fared(reports);
+    async fn note_health(&self, mut fared: Vec<Fared>) {
         fared.retain(|it| it.failures > 0 || self.ailing.contains(it.webhook_id));
         if fared.is_empty() {
             return;
@@ -151,16 +161,14 @@ async fn gather(notes: &mut mpsc::Receiver<Note>) -> Vec<Note> {
     batch
 }
 
-/// How each webhook fared in these attempts, which are in the order of their ends.
-fn fared(reports: &[Finished]) -> Vec<Fared> {
-    let mut by_webhook: HashMap<WebhookId, Fared> = HashMap::new();
-    for report in reports {
-        // Who answered is not who is asked from now on.
-        if matches!(report.next, Next::DeferFor(_, WaitsFor::Move)) {
-            continue;
-        }
+/// How each webhook fared in attempts, which are added in the order of their ends.
+#[derive(Default)]
+struct FaredSoFar(HashMap<WebhookId, Fared>);
+
+impl FaredSoFar {
+    fn add(&mut self, report: &Finished) {
         let webhook_id = report.claimed.recipient.webhook_id;
-        let fared = by_webhook.entry(webhook_id).or_insert_with(|| Fared {
+        let fared = self.0.entry(webhook_id).or_insert_with(|| Fared {
             webhook_id,
             succeeded: false,
             worked: false,
@@ -182,8 +190,11 @@ fn fared(reports: &[Finished]) -> Vec<Fared> {
             Outcome::Moved { .. } | Outcome::Fault => {}
         }
     }
-    let mut all: Vec<Fared> = by_webhook.into_values().collect();
-    // Always in the same order, so that two servers never wait for each other.
-    all.sort_by_key(|fared| fared.webhook_id);
-    all
+
+    /// Always in the same order, so that two servers never wait for each other.
+    fn all(self) -> Vec<Fared> {
+        let mut all: Vec<Fared> = self.0.into_values().collect();
+        all.sort_by_key(|fared| fared.webhook_id);
+        all
+    }
 }

@@ -68,7 +68,7 @@ impl Shared {
             tracing::info!(deliveries = freed, "a process died; what it held is free again");
             self.wake.notify_one();
         }
-        while look.is_multiple_of(LOOKS_FOR_STRAYS) && self.repository.delivery_place_strays().await? > 0 {
+        if self.repository.delivery_place(look.is_multiple_of(LOOKS_FOR_STRAYS)).await? {
             self.wake.notify_one();
         }
         while self.replay().await? {}

@@ -10,7 +10,7 @@ use kos_webhooks::Message;
 use crate::endpoint::Endpoint;
 use crate::engine::Shared;
 use crate::lane::{Bearing, Leased};
-use crate::policy::{Effect, Verdict, decide};
+use crate::policy::{Effect, decide};
 use crate::recorder::Note;
 
 impl Shared {
@@ -37,7 +37,9 @@ impl Shared {
         // Before the lease is looked at, which grows old while others are in the way. Closed only when the
         // engine is gone, and then nobody is left to send.
         let Ok(_permit) = self.permits.acquire().await else { return };
-        if recipient.enabled && self.may_begin(&leased, recipient.policy.timeout()) {
+        // What was taken in no order does not go on in one.
+        let is_in_turn = recipient.policy.ordered == leased.claimed.recipient.policy.ordered;
+        if recipient.enabled && is_in_turn && self.may_begin(&leased, recipient.policy.timeout()) {
             self.attempt(leased.claimed, &endpoint).await;
         } else {
             self.release(&[leased]).await;
@@ -57,8 +59,11 @@ impl Shared {
         let own = endpoint.recipient.policy.schedule();
         let schedule = own.as_ref().unwrap_or(&settings.schedule);
         let mut verdict = decide(&attempt, number, schedule, settings.fault_wait, (self.surroundings.jitter)());
-        if attempt.outcome != Outcome::Delivered && self.is_outdated(&endpoint.recipient).await {
-            verdict = Verdict::OUTDATED;
+        // A success is news of a webhook in trouble alone.
+        let is_news = attempt.outcome != Outcome::Delivered || self.ailing.contains(endpoint.recipient.webhook_id);
+        let is_outdated = is_news && self.is_outdated(&endpoint.recipient).await;
+        if is_outdated {
+            verdict = verdict.outdated();
         }
         tell(&claimed, number, &attempt);
         self.bear(endpoint, verdict.bearing).await;
@@ -67,7 +72,8 @@ impl Shared {
             // Whatever comes after it must wait for it.
             self.release(&self.lanes.turn_back(endpoint.recipient.webhook_id)).await;
         }
-        let report = Note::Finished(Box::new(Finished { claimed, attempt, next: verdict.next }));
+        let finished = Box::new(Finished { claimed, attempt, next: verdict.next });
+        let report = Note::Finished { finished, counts: !is_outdated };
         if self.notes.send(report).await.is_err() {
             tracing::error!("the recorder is gone: this outcome is lost and the delivery will be repeated");
         }

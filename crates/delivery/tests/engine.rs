@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use kos_delivery::{BreakerRule, Engine, Settings, Surroundings};
 use kos_model::{DeliveryPolicy, Locale, RateLimit, RetrySchedule, WebhookType};
-use kos_repository::{Address, KeyRing, LeaseTerms, NewEvent, NewWebhook, Repository, WebhookChange, WebhookRecord};
+use kos_repository::{
+    Address, Fared, KeyRing, LeaseTerms, NewEvent, NewWebhook, Repository, WebhookChange, WebhookRecord,
+};
 use kos_test_support::receiver::Answer;
 use kos_test_support::{Received, Receiver, TestDb};
 use kos_webhooks::signature::{self, Headers, VerifyingKey};
@@ -696,4 +698,57 @@ async fn what_an_old_address_answers_late_holds_nothing_of_the_new_one() {
     engine.shutdown().await;
     let health = bench.repository.webhook_health(webhook.id).await.unwrap().unwrap();
     assert_eq!((health.held_until, health.failures), (None, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_address_takes_late_is_no_news_of_the_new_one() {
+    let bench = Bench::new().await;
+    let mut old = Receiver::start().await;
+    old.hold();
+    let (webhook, _) = bench.register(WebhookType::Custom, at(old.url("/old"))).await;
+    // It has failed before, so that a success of it would be news.
+    let failed = Fared { webhook_id: webhook.id, succeeded: false, worked: false, failures: 7, last_error: None };
+    bench.repository.webhook_fared(&[failed], 3).await.unwrap();
+    bench.emit().await;
+    let mut engine = bench.engine(5).await;
+    engine.start();
+    old.next().await;
+    let target = at(bench.receiver.url("/new")).check(WebhookType::Custom, bench.sender.platforms()).unwrap();
+    let address = Address { target: target.to_json(), destination: target.redacted(), details: target.details() };
+    // By hand, so that its troubles are not forgotten.
+    bench.repository.webhook_rekey(webhook.id, webhook.version, &address).await.unwrap();
+    old.release();
+    engine.shutdown().await;
+    assert_eq!((bench.waiting().await, bench.outcomes(&webhook).await), (0, outcomes(&[(1, "delivered")])));
+    assert_eq!(bench.repository.webhook_health(webhook.id).await.unwrap().unwrap().failures, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_memory_when_an_order_is_asked_for_waits_for_its_place() {
+    let mut bench = Bench::new().await;
+    bench.receiver.hold();
+    let (webhook, _) = bench.custom().await;
+    let mut engine = bench.engine(5).await;
+    engine.start();
+    for number in 0..30 {
+        bench.emit_number(number).await;
+    }
+    // As many as there are places are on their way; the others are in memory.
+    for _ in 0..10 {
+        bench.receiver.next().await;
+    }
+    let policy = DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() };
+    let change = WebhookChange { policy: Some(policy), ..WebhookChange::default() };
+    bench.repository.webhook_update(webhook.id, change, None).await.unwrap();
+    for number in 30..40 {
+        bench.emit_number(number).await;
+    }
+    bench.receiver.release();
+    let mut rest = Vec::new();
+    while rest.len() < 30 {
+        rest.push(bench.receiver.next().await);
+    }
+    engine.shutdown().await;
+    let numbers: Vec<u64> = rest.iter().map(|it| it.json()["payload"]["number"].as_u64().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(10..40), "{numbers:?}");
 }

@@ -48,8 +48,10 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
 /// For statements that are the same thousands of times a second: their plans are made once.
 const PLANNED_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 /// For what may be forgotten when Postgres itself crashes, because it can be found out again: who holds
-/// what, and what attempts came to. Forgotten, a message is sent once more; nothing is lost.
-const FORGETFUL: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
+/// what, and what attempts came to. Forgotten, a message is sent once more; nothing is lost. Whatever the planner
+/// thinks of a table that fills and empties again, a statement reads the rows it is about and no others.
+const FORGETFUL: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off; \
+                         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// Connections that store events.
 const INGEST: u32 = 2;

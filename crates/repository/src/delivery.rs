@@ -9,6 +9,7 @@ mod claim;
 mod finish;
 mod governed;
 mod lane;
+mod order;
 mod story;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::directory::Recipient;
 pub use claim::Places;
 pub use governed::GovernedLane;
 pub use lane::{Breaker, WaitingLane};
+pub(crate) use order::order_in_tx;
 pub use story::{Cancelled, DeliveryFilter, DeliveryRecord, DeliveryState, Retried};
 
 /// What goes first.

@@ -151,6 +151,8 @@ diesel::table! {
         last_failure_at -> Nullable<Timestamptz>,
         told -> Integer,
         rate_tat -> Nullable<Timestamptz>,
+        placing_since -> Nullable<Timestamptz>,
+        next_place -> Nullable<BigInt>,
     }
 }
 

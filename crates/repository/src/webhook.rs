@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::database::Repository;
+use crate::delivery::order_in_tx;
 use crate::error::{Error, Result};
 use crate::schema::{deliveries, webhooks};
 
@@ -16,8 +17,8 @@ mod state;
 
 pub use secrets::KeyUse;
 pub use state::DisabledReason;
+use state::forget_trouble_in_tx;
 pub(crate) use state::switch_off_in_tx;
-use state::{forget_trouble_in_tx, give_places_in_tx};
 
 /// A webhook as it is stored; its secrets stay sealed.
 #[derive(Clone, Debug, PartialEq)]
@@ -244,9 +245,9 @@ impl Repository {
                 }
                 let was_ordered = present.read_policy()?.ordered;
                 let now_ordered = change.policy.as_ref().map_or(was_ordered, |policy| policy.ordered);
-                if now_ordered && !was_ordered {
-                    // What is much is done before the change holds up all who tell of events.
-                    give_places_in_tx(tx, id.0).await?;
+                if now_ordered != was_ordered {
+                    // Before the change itself, which holds up all who tell of events.
+                    order_in_tx(tx, id, now_ordered).await?;
                 }
                 let seen_to = change.address.is_some() || change.enabled == Some(true);
                 let patch = self.webhook_patch(&present, change)?;
@@ -255,10 +256,6 @@ impl Repository {
                     .returning(WebhookRow::as_returning())
                     .get_result(tx)
                     .await?;
-                if now_ordered && !was_ordered {
-                    // And what has come meanwhile.
-                    give_places_in_tx(tx, id.0).await?;
-                }
                 if seen_to {
                     forget_trouble_in_tx(tx, id.0).await?;
                 }

@@ -130,19 +130,25 @@ UPDATE webhook_health h SET held_until = greatest(h.held_until, now() + make_int
 FROM (SELECT webhook_id FROM webhook_health WHERE webhook_id = ANY ($1) ORDER BY webhook_id FOR UPDATE) AS locked
 WHERE h.webhook_id = locked.webhook_id";
 
-/// What somebody has yet to be told of, or may act on: one webhook at a time, and none that anybody else is at.
+/// What somebody has yet to be told of, or may act on: one webhook at a time, and none that anybody else is at. First
+/// the webhook is locked and then its health, as by everybody who changes one.
 const WATCH: &str = "
+WITH one AS MATERIALIZED (
+    SELECT w.id FROM webhooks w JOIN webhook_health h ON h.webhook_id = w.id WHERE w.enabled AND CONDITION
+    LIMIT 1 FOR NO KEY UPDATE OF w SKIP LOCKED
+)
 SELECT h.webhook_id, h.breaker <> 'closed' AS is_broken, h.failing_since, h.failures, h.told, h.last_error,
        coalesce(extract(epoch FROM now() - h.failing_since) / $1, 0)::double precision AS elapsed
-FROM webhook_health h JOIN webhooks w ON w.id = h.webhook_id
-WHERE w.enabled AND (h.failing_since IS NOT NULL OR h.told > 0) AND (
+FROM webhook_health h JOIN one ON one.id = h.webhook_id WHERE CONDITION
+FOR NO KEY UPDATE OF h";
+
+const WATCHED: &str = "
+(h.failing_since IS NOT NULL OR h.told > 0) AND (
     (h.failing_since IS NULL AND h.breaker = 'closed' AND h.told > 0)
     OR (h.breaker <> 'closed' AND h.told <= 0)
     OR (h.failures >= $2 AND extract(epoch FROM now() - h.failing_since) / $1 >=
             (SELECT min(step) FROM unnest($3) AS step WHERE step * 100 > greatest(h.told, $4)))
-)
-LIMIT 1
-FOR NO KEY UPDATE OF h, w SKIP LOCKED";
+)";
 
 #[derive(QueryableByName)]
 struct WatchRow {
@@ -350,7 +356,7 @@ impl Repository {
 async fn watched(tx: &mut AsyncPgConnection, rule: FailingRule) -> Result<Option<WatchRow>> {
     let mut steps: Vec<f64> = WARNINGS.iter().map(|percent| f64::from(*percent) / 100.0).collect();
     steps.push(1.0);
-    sql_query(WATCH)
+    sql_query(WATCH.replace("CONDITION", WATCHED))
         .bind::<Double, _>(rule.time.as_secs_f64())
         .bind::<Integer, _>(i32::try_from(rule.attempts).unwrap_or(i32::MAX))
         .bind::<Array<Double>, _>(steps)

@@ -35,7 +35,7 @@ SELECT webhook_id, breaker, coalesce(breaker_until <= now(), true) AS is_over,
        coalesce(probe_until > now(), false) AS is_probing,
        coalesce(extract(epoch FROM rate_tat - now()), 0)::double precision AS ahead
 FROM webhook_health
-WHERE webhook_id = ANY ($1) AND coalesce(held_until <= now(), true)
+WHERE webhook_id = ANY ($1) AND coalesce(held_until <= now(), true) AND placing_since IS NULL
 FOR UPDATE SKIP LOCKED";
 
 /// The oldest first, whatever their tier: a rate limit must not starve what comes again.
@@ -78,25 +78,6 @@ UPDATE deliveries d SET due_at = now() + make_interval(secs => $3), lease_token 
 FROM numbered WHERE d.id = numbered.id
 RETURNING d.id, d.event_id, d.webhook_id, d.attempt, d.tier, d.lease_token, d.place";
 
-/// Writers that knew a webhook before it wanted an order may commit after it was given one: what they bring
-/// has no place, and would wait for ever. None of them is older than a day. From webhook to webhook (OFFSET 0 keeps
-/// it so), and nothing is read of lanes that have no order, however much waits there.
-const STRAYS: &str = "
-SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
-    SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL OFFSET 0
-) AS d
-WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 day'
-ORDER BY d.id LIMIT $1";
-
-/// A statement of its own: joined with the search, Postgres would rather read the whole table.
-const PLACE_STRAYS: &str = "
-UPDATE deliveries d SET place = placed.place
-FROM (SELECT id, nextval('delivery_order') AS place FROM unnest($1) AS id) AS placed
-WHERE d.id = placed.id AND d.place IS NULL";
-
-/// Strays that are given a place at once.
-const STRAYS_AT_ONCE: i64 = 1_000;
-
 const SETTLE: &str = "
 UPDATE webhook_health h
 SET rate_tat = CASE WHEN turn.tat IS NULL THEN h.rate_tat ELSE now() + make_interval(secs => turn.tat) END,
@@ -104,12 +85,6 @@ SET rate_tat = CASE WHEN turn.tat IS NULL THEN h.rate_tat ELSE now() + make_inte
     probe_until = CASE WHEN turn.probes THEN now() + make_interval(secs => $4) ELSE h.probe_until END
 FROM unnest($1, $2, $3) AS turn (webhook_id, tat, probes)
 WHERE h.webhook_id = turn.webhook_id";
-
-#[derive(QueryableByName)]
-struct StrayRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
 
 #[derive(QueryableByName)]
 struct LockRow {
@@ -135,22 +110,6 @@ struct Turn {
 }
 
 impl Repository {
-    /// Gives a place to what has come without one for webhooks that want an order, a thousand at the most; returns
-    /// how many.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn delivery_place_strays(&self) -> Result<usize> {
-        let mut connection = self.queue_connection().await?;
-        let strays: Vec<StrayRow> =
-            sql_query(STRAYS).bind::<BigInt, _>(STRAYS_AT_ONCE).get_results(&mut connection).await?;
-        if strays.is_empty() {
-            return Ok(0);
-        }
-        let ids: Vec<Uuid> = strays.into_iter().map(|row| row.id).collect();
-        Ok(sql_query(PLACE_STRAYS).bind::<Array<SqlUuid>, _>(ids).execute(&mut connection).await?)
-    }
-
     /// Takes what governed lanes may send now, held for `lease`. Lanes that another server decides for
     /// at this moment are left out.
     ///

@@ -47,17 +47,6 @@ impl DisabledReason {
     }
 }
 
-/// What waits gets its place in the order of its birth. What somebody is writing to at this moment is not waited for,
-/// since he may be waiting for us; it gets its place with the strays.
-const PLACE: &str = "
-UPDATE deliveries d SET place = placed.place
-FROM (
-    SELECT id, nextval('delivery_order') AS place FROM (
-        SELECT id FROM deliveries WHERE webhook_id = $1 AND place IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
-    ) AS o
-) AS placed
-WHERE d.id = placed.id";
-
 const SKIP: &str = "
 WITH batch AS (
     SELECT id FROM deliveries WHERE webhook_id = $1 AND (lease_token IS NULL OR due_at <= now())
@@ -172,11 +161,6 @@ pub(crate) async fn switch_off_in_tx(
         .await
         .optional()?;
     row.map(WebhookRow::read).transpose()
-}
-
-pub(super) async fn give_places_in_tx(tx: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
-    sql_query(PLACE).bind::<SqlUuid, _>(id).execute(tx).await?;
-    Ok(())
 }
 
 pub(super) async fn forget_trouble_in_tx(tx: &mut AsyncPgConnection, id: Uuid) -> Result<()> {

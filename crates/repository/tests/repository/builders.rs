@@ -49,6 +49,11 @@ pub(crate) async fn webhook_with(repository: &Repository, policy: DeliveryPolicy
     repository.webhook_create(NewWebhook { policy, ..listening(&[]) }).await.unwrap()
 }
 
+/// One after the other.
+pub(crate) fn ordered() -> DeliveryPolicy {
+    DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() }
+}
+
 pub(crate) async fn webhook(repository: &Repository, events: &[&str]) -> WebhookRecord {
     repository.webhook_create(listening(events)).await.unwrap()
 }

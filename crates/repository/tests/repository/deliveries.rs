@@ -8,7 +8,8 @@ use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor, WebhookRec
 use kos_test_support::TestDb;
 
 use crate::builders::{
-    MINUTE, claim, claim_governed, claim_of, event, finished, free, leased, mint, repository, webhook, webhook_with,
+    MINUTE, claim, claim_governed, claim_of, event, finished, free, leased, mint, ordered, repository, webhook,
+    webhook_with,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,10 +103,6 @@ async fn what_is_handed_back_is_free_at_once_and_only_by_its_holder() {
     assert_eq!(repository.delivery_release(&[(held.id, held.lease_token + 1)]).await.unwrap(), 0);
     assert_eq!(repository.delivery_release(&[(held.id, held.lease_token)]).await.unwrap(), 1);
     assert_eq!(claim(&repository).await.len(), 1);
-}
-
-fn ordered() -> DeliveryPolicy {
-    DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,26 +257,49 @@ async fn of_what_is_too_much_at_once_every_webhook_gets_its_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_at_the_lanes_does_not_read_what_waits_in_them() {
+async fn what_waits_for_one_is_read_by_nothing_that_others_need() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
-    let stuck = webhook(&repository, &[]).await;
+    let stuck = webhook(&repository, &["none"]).await;
+    let plain = webhook(&repository, &["x"]).await;
+    let in_order = webhook_with(&repository, ordered()).await;
+    let rate_limit = Some(RateLimit { limit: 100, per_seconds: 1 });
+    let limited = webhook_with(&repository, DeliveryPolicy { rate_limit, ..DeliveryPolicy::default() }).await;
     let client = db.client().await;
     let fill = format!(
         "INSERT INTO deliveries (id, event_id, webhook_id, due_at)
-         SELECT uuid_v7(), uuid_v7(), '{}', now() + interval '1 hour' FROM generate_series(1, 20000)",
+         SELECT uuid_v7(), uuid_v7(), '{}', now() + interval '1 hour' FROM generate_series(1, 50000)",
         stuck.id
     );
     client.batch_execute(&fill).await.unwrap();
-    client.batch_execute("ANALYZE deliveries").await.unwrap();
-    assert_eq!(repository.delivery_lanes().await.unwrap().len(), 1);
-    assert_eq!(repository.delivery_place_strays().await.unwrap(), 0);
+    client.batch_execute("VACUUM ANALYZE deliveries").await.unwrap();
+    for _ in 0..10 {
+        repository.event_emit(event("x"), &free()).await.unwrap();
+    }
+    assert_eq!(repository.delivery_lanes().await.unwrap().len(), 4);
+    assert!(!repository.delivery_place(true).await.unwrap());
+    let places = [Places { webhook_id: plain.id, tier: Tier::First, count: 10 }];
+    repository.directory_refresh().await.unwrap();
+    let mut claimed = repository.delivery_claim(&places, MINUTE, &mint()).await.unwrap();
+    claimed.extend(claim_governed(&repository, &in_order, 10, None).await);
+    claimed.extend(claim_governed(&repository, &limited, 10, rate_limit).await);
+    assert_eq!(claimed.len(), 30);
+    let retry = Next::RetryIn(Duration::ZERO, WaitsFor::Schedule);
+    let retried: Vec<_> =
+        claimed.iter().take(15).map(|it| finished(it, Outcome::Retry { after: None }, retry)).collect();
+    let done: Vec<_> = claimed.iter().skip(15).map(|it| finished(it, Outcome::Delivered, Next::Done)).collect();
+    repository.delivery_finish(&retried).await.unwrap();
+    repository.delivery_finish(&done).await.unwrap();
     drop(repository);
     // What a connection has read is told when it ends.
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let others = "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     while client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0 {
         tokio::task::yield_now().await;
     }
-    let read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'deliveries'";
-    assert_eq!(client.query_one(read, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let read = "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'deliveries'";
+    let read = client.query_one(read, &[]).await.unwrap();
+    let (one_by_one, by_index): (i64, i64) = (read.get(0), read.get(1));
+    assert_eq!(one_by_one, 0, "by looking through the table");
+    assert!(by_index < 1_000, "{by_index} by an index");
 }

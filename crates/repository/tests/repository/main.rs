@@ -10,6 +10,7 @@ mod holders;
 mod knowledge;
 mod links;
 mod migrations;
+mod ordering;
 mod people;
 mod producers;
 mod replays;

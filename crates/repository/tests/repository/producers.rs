@@ -1,11 +1,11 @@
 //! Programs that share the database tell events within their own transactions.
 
+use kos_model::EventId;
 use kos_model::event::Known;
-use kos_model::{DeliveryPolicy, EventId};
-use kos_repository::{DeliveryFilter, WebhookChange};
+use kos_repository::DeliveryFilter;
 use kos_test_support::TestDb;
 
-use crate::builders::{claim, claim_governed, repository, webhook};
+use crate::builders::{claim, repository, webhook};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_lives_and_dies_with_its_producer_s_transaction() {
@@ -74,24 +74,6 @@ async fn a_producer_needs_no_rights_of_its_own_on_our_tables() {
     assert!(denied.is_err());
     told.unwrap();
     assert_eq!(claim(&repository).await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_told_while_a_webhook_is_given_an_order_gets_its_place_later() {
-    let db = TestDb::new().await;
-    let repository = repository(&db).await;
-    let listener = webhook(&repository, &[]).await;
-    let mut client = db.client().await;
-    let tx = client.transaction().await.unwrap();
-    tx.execute("SELECT kos_emit('early')", &[]).await.unwrap();
-    let policy = DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() };
-    let change = WebhookChange { policy: Some(policy), ..WebhookChange::default() };
-    let listener = repository.webhook_update(listener.id, change, None).await.unwrap().unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(claim_governed(&repository, &listener, 9, None).await.len(), 0);
-    assert_eq!(repository.delivery_place_strays().await.unwrap(), 1);
-    assert_eq!(claim_governed(&repository, &listener, 9, None).await.len(), 1);
-    assert_eq!(repository.delivery_place_strays().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

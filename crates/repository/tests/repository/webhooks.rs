@@ -1,6 +1,6 @@
 //! Webhooks: sealed, switched off and on, held back.
 
-use kos_model::{DeliveryPolicy, WebhookId};
+use kos_model::WebhookId;
 use kos_repository::{
     Address, Answer, DeliveryFilter, DeliveryState, DisabledReason, Emitted, Error, FailingRule, Fared, Idempotency,
     KeyRing, Repository, Retried, WebhookChange,
@@ -8,9 +8,7 @@ use kos_repository::{
 use kos_test_support::TestDb;
 use serde_json::json;
 
-use crate::builders::{
-    MINUTE, address, claim, claim_governed, event, free, keys, leased, listening, repository, webhook,
-};
+use crate::builders::{MINUTE, address, claim, event, free, keys, leased, listening, repository, webhook};
 
 const RULE: FailingRule = FailingRule { time: MINUTE, attempts: 20 };
 
@@ -263,30 +261,6 @@ async fn a_webhook_that_was_gone_is_told_of_when_it_works_at_its_new_address() {
     repository.webhook_fared(&[success], 3).await.unwrap();
     let told = repository.webhook_watch(RULE, &leased()).await.unwrap().unwrap();
     assert_eq!(told[0].event.event_type.to_string(), "webhook_recovered");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_given_without_waiting_for_whoever_is_at_a_delivery() {
-    let db = TestDb::new().await;
-    let repository = repository(&db).await;
-    let listener = webhook(&repository, &["rare"]).await;
-    for _ in 0..3 {
-        repository.event_emit(event("rare"), &free()).await.unwrap();
-    }
-    let mut other = db.client().await;
-    let at_it = other.transaction().await.unwrap();
-    at_it
-        .execute("SELECT 1 FROM deliveries WHERE id = (SELECT max(id::text)::uuid FROM deliveries) FOR UPDATE", &[])
-        .await
-        .unwrap();
-    let policy = DeliveryPolicy { ordered: true, ..DeliveryPolicy::default() };
-    let change = WebhookChange { policy: Some(policy), ..WebhookChange::default() };
-    let changed = tokio::time::timeout(MINUTE, repository.webhook_update(listener.id, change, None)).await;
-    let listener = changed.expect("the change waits for him").unwrap().unwrap();
-    at_it.commit().await.unwrap();
-    assert_eq!(claim_governed(&repository, &listener, 9, None).await.len(), 2);
-    assert_eq!(repository.delivery_place_strays().await.unwrap(), 1);
-    assert_eq!(claim_governed(&repository, &listener, 9, None).await.len(), 0, "the two are on their way");
 }
 
 #[tokio::test(flavor = "multi_thread")]

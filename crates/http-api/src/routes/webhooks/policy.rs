@@ -14,7 +14,8 @@ pub(crate) struct PolicyDraft {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = u32, minimum = 1, maximum = 100)]
     max_in_flight: Option<u32>,
-    /// One after the other, in the order of their events; the first that fails holds the rest.
+    /// One after the other, in the order of their events; the first that fails holds the rest. Asked for while something
+    /// waits, it has that go first, in its order; nothing is sent for the few seconds in which that is arranged.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     ordered: Option<bool>,
