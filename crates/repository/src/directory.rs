@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_model::event::subscribed;
@@ -19,6 +18,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::Result;
 use crate::schema::{webhook_tombstones, webhooks};
+use crate::statement::statement;
 
 /// Event names whose listeners are remembered; integrators may use any number of names.
 const REMEMBERED: usize = 1024;
@@ -144,7 +144,7 @@ impl Repository {
     pub(crate) async fn directory_refresh_on(&self, connection: &mut AsyncPgConnection) -> Result<Arc<Directory>> {
         let known = self.directory();
         // The number first: rows that change in between are merely read once more the next time.
-        let VersionRow { version, is_own } = sql_query(VERSION).get_result(connection).await?;
+        let VersionRow { version, is_own } = statement(VERSION).get_result(connection).await?;
         if version == known.version {
             return Ok(known);
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Json, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_model::{DeliveryId, Event, EventId, EventType, Payload, WebhookId};
@@ -19,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::holder::TokenMint;
 use crate::payload::{ReadPayload, WrittenPayload};
 use crate::schema::events;
+use crate::statement::{Bind as _, statement};
 
 /// How often an event is matched against a directory that has changed meanwhile, before it is given up.
 const MATCHES: usize = 10;
@@ -248,7 +248,7 @@ pub(crate) async fn events_by_id(
     ids: Vec<Uuid>,
 ) -> Result<HashMap<EventId, Option<Arc<Event>>>> {
     let rows: Vec<SomeRow> =
-        sql_query(SOME).bind::<Array<SqlUuid>, _>(ids).bind::<BigInt, _>(PAYLOADS).get_results(connection).await?;
+        statement(SOME).bind::<Array<SqlUuid>, _>(ids).bind::<BigInt, _>(PAYLOADS).get_results(connection).await?;
     let read = |SomeRow { id, event_type, payload, created_at }: SomeRow| {
         let row = payload.map(|payload| EventRow { id, event_type, payload, created_at });
         Ok((EventId(id), row.map(EventRow::read).transpose()?.map(Arc::new)))
@@ -281,7 +281,7 @@ async fn emit(
     lease: Duration,
 ) -> Result<EmitRow> {
     let event_of = |birth: &Birth| ids.get(birth.event).map(|id| id.0).unwrap_or_default();
-    Ok(sql_query(EMIT)
+    Ok(statement(EMIT)
         .bind::<BigInt, _>(directory.version())
         .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())

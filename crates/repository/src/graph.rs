@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::Result;
 use crate::link::{kind_of, names};
+use crate::statement::{Bind as _, statement};
 
 /// Links of one node that a walk around an item follows, the strongest first.
 const FAN_OUT: usize = 200;
@@ -184,11 +185,24 @@ FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
 ) AS e";
 
 /// What people see of nodes, and how many links each has in the whole graph.
-const NODES: &str = "
+macro_rules! nodes {
+    ($which:literal) => {
+        concat!(
+            "
 SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
     (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
     + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0) AS degree
-FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id";
+FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id WHERE k.deleted_at IS NULL AND ",
+            $which
+        )
+    };
+}
+
+const NODES: &str = nodes!("k.id = ANY($1)");
+
+const NODE_PAGE: &str = nodes!("($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $2");
+
+const THERE: &str = "SELECT id FROM knowledge WHERE id = ANY($1) AND deleted_at IS NULL";
 
 /// The links between some nodes, the strongest first.
 const BETWEEN: &str = "
@@ -239,7 +253,7 @@ impl Repository {
         let mut snapshot = connection.build_transaction().read_only().repeatable_read();
         snapshot
             .run(async |tx| {
-                if nodes_in_tx(tx, &[id]).await?.is_empty() {
+                if missing_in_tx(tx, &[id]).await?.is_some() {
                     return Ok(None);
                 }
                 let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
@@ -284,6 +298,14 @@ impl Repository {
                 }
             })
             .await
+    }
+
+    /// The first of these items that is not there.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn graph_missing(&self, ids: &[KnowledgeId]) -> Result<Option<KnowledgeId>> {
+        missing_in_tx(&mut *self.connection().await?, ids).await
     }
 
     /// These items as nodes, in this order; those that do not exist are left out.
@@ -334,8 +356,7 @@ impl Repository {
     /// The database is unavailable.
     pub async fn graph_node_page(&self, after: Option<KnowledgeId>, limit: u32) -> Result<Vec<Node>> {
         let mut connection = self.connection().await?;
-        let page = format!("{NODES} WHERE k.deleted_at IS NULL AND ($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $2");
-        let rows: Vec<NodeRow> = sql_query(page)
+        let rows: Vec<NodeRow> = sql_query(NODE_PAGE)
             .bind::<Nullable<SqlUuid>, _>(after.map(|id| id.0))
             .bind::<BigInt, _>(i64::from(limit))
             .get_results(&mut connection)
@@ -421,7 +442,7 @@ async fn adjacent_in_tx(
     walk: &Walk,
     fan_out: Option<usize>,
 ) -> Result<Vec<Adjacent>> {
-    let rows: Vec<AdjacentRow> = sql_query(ADJACENT)
+    let rows: Vec<AdjacentRow> = statement(ADJACENT)
         .bind::<Array<SqlUuid>, _>(uuids(nodes))
         .bind::<Array<Text>, _>(names(&walk.out))
         .bind::<Array<Text>, _>(names(&walk.inward))
@@ -440,12 +461,17 @@ async fn adjacent_in_tx(
 
 /// These items as nodes, in this order; those that do not exist are left out.
 pub(crate) async fn nodes_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
-    let some = format!("{NODES} WHERE k.id = ANY($1) AND k.deleted_at IS NULL");
-    let rows: Vec<NodeRow> = sql_query(some).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(tx).await?;
+    let rows: Vec<NodeRow> = statement(NODES).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(tx).await?;
     let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
     let mut nodes: Vec<Node> = rows.into_iter().map(NodeRow::read).collect();
     nodes.sort_by_key(|node| places.get(&node.id.0).copied());
     Ok(nodes)
+}
+
+async fn missing_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Option<KnowledgeId>> {
+    let rows: Vec<IdRow> = statement(THERE).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(tx).await?;
+    let there: HashSet<Uuid> = rows.into_iter().map(|row| row.id).collect();
+    Ok(ids.iter().find(|id| !there.contains(&id.0)).copied())
 }
 
 /// The links between some nodes, and whether there were more than an answer holds.
@@ -507,7 +533,7 @@ async fn path_in_tx(
 ) -> Result<PathRecord> {
     let Some(route) = route else { return Ok(PathRecord { path: None, cost: None, truncated }) };
     let ids: Vec<Uuid> = route.links.iter().map(|id| id.0).collect();
-    let rows: Vec<EdgeRow> = sql_query(EDGES_BY_ID).bind::<Array<SqlUuid>, _>(ids).get_results(tx).await?;
+    let rows: Vec<EdgeRow> = statement(EDGES_BY_ID).bind::<Array<SqlUuid>, _>(ids).get_results(tx).await?;
     let mut edges: BTreeMap<LinkId, Edge> = BTreeMap::new();
     for row in rows {
         let edge = row.read()?;

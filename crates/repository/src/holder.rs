@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::database::{Repository, connect};
 use crate::error::{Error, Result};
 use crate::schema::holders;
+use crate::statement::{Bind as _, statement};
 
 /// The class of our advisory locks on holders' ids.
 const LOCK_CLASS: i32 = 0x6b6f_7368;
@@ -83,7 +84,7 @@ impl Holder {
 
     /// Whether the connection, and with it the lock, still stands.
     pub async fn is_standing(&mut self) -> bool {
-        let asked = timeout(PATIENCE, sql_query("SELECT 1").execute(&mut self.connection)).await;
+        let asked = timeout(PATIENCE, statement("SELECT 1").execute(&mut self.connection)).await;
         asked.is_ok_and(|answer| answer.is_ok())
     }
 
@@ -164,7 +165,7 @@ impl Repository {
         let mut connection = self.queue_connection().await?;
         connection
             .transaction(async |tx| {
-                let lost: Vec<LostRow> = sql_query(LOST)
+                let lost: Vec<LostRow> = statement(LOST)
                     .bind::<Integer, _>(LOCK_CLASS)
                     .bind::<Double, _>(GRACE.as_secs_f64())
                     .get_results(tx)
@@ -173,7 +174,7 @@ impl Repository {
                 if dead.is_empty() {
                     return Ok(0);
                 }
-                let freed = sql_query(HAND_BACK)
+                let freed = statement(HAND_BACK)
                     .bind::<Array<BigInt>, _>(dead.iter().map(|id| least_token(*id)).collect::<Vec<_>>())
                     .bind::<Array<BigInt>, _>(dead.iter().map(|id| least_token(*id + 1)).collect::<Vec<_>>())
                     .execute(tx)

@@ -28,6 +28,7 @@ mod schema;
 mod seal;
 mod search;
 mod sorted;
+mod statement;
 mod stats;
 mod suggestion;
 mod task;

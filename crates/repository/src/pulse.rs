@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::database::connect;
+use crate::statement::statement;
 
 /// Between two beats.
 const EVERY: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ async fn feel(url: &str, beats: &watch::Sender<bool>) {
             connection = connect(url).await.ok();
         }
         let beat = match &mut connection {
-            Some(used) => timeout(PATIENCE, sql_query("SELECT 1").execute(used)).await.is_ok_and(|sent| sent.is_ok()),
+            Some(used) => timeout(PATIENCE, statement("SELECT 1").execute(used)).await.is_ok_and(|sent| sent.is_ok()),
             None => false,
         };
         if !beat {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::schema::replays;
+use crate::statement::statement;
 
 /// Events that are looked at in one step, whether or not they are sent.
 const LOOKED_AT_ONCE: i64 = 1_000;
@@ -210,7 +211,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                let next: Option<NextRow> = sql_query(NEXT).get_result(tx).await.optional()?;
+                let next: Option<NextRow> = statement(NEXT).get_result(tx).await.optional()?;
                 let Some(next) = next else { return Ok(None) };
                 next.step(tx).await.map(Some)
             })

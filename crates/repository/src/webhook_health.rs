@@ -17,6 +17,7 @@ use crate::delivery::Breaker;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::schema::webhook_health;
+use crate::statement::{Bind as _, statement};
 use crate::webhook::{DisabledReason, switch_off_in_tx, webhook_record};
 
 /// How a webhook fared in a batch of attempts.
@@ -251,7 +252,7 @@ impl Repository {
     pub async fn webhook_fared(&self, fared: &[Fared], closes_after: u32) -> Result<()> {
         let mut connection = self.queue_connection().await?;
         let count = |fared: &Fared| i32::try_from(fared.failures).unwrap_or(i32::MAX);
-        sql_query(NOTE)
+        statement(NOTE)
             .bind::<Array<SqlUuid>, _>(fared.iter().map(|it| it.webhook_id.0).collect::<Vec<_>>())
             .bind::<Array<Bool>, _>(fared.iter().map(|it| it.succeeded).collect::<Vec<_>>())
             .bind::<Array<Bool>, _>(fared.iter().map(|it| it.worked).collect::<Vec<_>>())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_model::{DeliveryId, Event, EventId, WebhookId};
@@ -17,6 +16,7 @@ use crate::directory::Directory;
 use crate::error::Result;
 use crate::event::events_by_id;
 use crate::holder::TokenMint;
+use crate::statement::{Bind as _, statement};
 
 /// How many deliveries a claimer takes for one webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Repository {
         let mut connection = self.queue_connection().await?;
         let most: i64 = places.iter().map(|place| i64::from(place.count)).sum();
         let count = |place: &Places| i32::try_from(place.count).unwrap_or(i32::MAX);
-        let rows: Vec<ClaimRow> = sql_query(CLAIM)
+        let rows: Vec<ClaimRow> = statement(CLAIM)
             .bind::<Array<SqlUuid>, _>(places.iter().map(|place| place.webhook_id.0).collect::<Vec<_>>())
             .bind::<Array<SmallInt>, _>(places.iter().map(|place| place.tier.number()).collect::<Vec<_>>())
             .bind::<Array<Integer>, _>(places.iter().map(count).collect::<Vec<_>>())
@@ -137,7 +137,7 @@ impl Repository {
     pub async fn delivery_release(&self, held: &[(DeliveryId, i64)]) -> Result<usize> {
         let mut connection = self.queue_connection().await?;
         let (ids, tokens): (Vec<Uuid>, Vec<i64>) = held.iter().map(|(id, token)| (id.0, *token)).unzip();
-        Ok(sql_query(RELEASE)
+        Ok(statement(RELEASE)
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<BigInt>, _>(tokens)
             .execute(&mut connection)
@@ -176,9 +176,9 @@ fn divide(rows: Vec<ClaimRow>, events: &Events) -> (Vec<ClaimRow>, Vec<ClaimRow>
     })
 }
 
-async fn dispose(connection: &mut AsyncPgConnection, statement: &'static str, rows: &[ClaimRow]) -> Result<()> {
+async fn dispose(connection: &mut AsyncPgConnection, text: &'static str, rows: &[ClaimRow]) -> Result<()> {
     if !rows.is_empty() {
-        sql_query(statement)
+        statement(text)
             .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.id).collect::<Vec<_>>())
             .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.lease_token).collect::<Vec<_>>())
             .execute(connection)

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use kos_model::{DeliveryId, Outcome};
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use super::{Finished, Next};
 use crate::database::Repository;
 use crate::error::Result;
+use crate::statement::{Bind as _, statement};
 use crate::webhook_log::new_log_id;
 
 /// What almost every attempt comes to: it succeeded. Log rows are written whether or not the lease still
@@ -81,7 +81,7 @@ impl Repository {
         let each = |column: fn(&Finished) -> Uuid| reports.iter().map(column).collect::<Vec<_>>();
         let text = |column: fn(&Finished) -> &str| reports.iter().map(column).collect::<Vec<_>>();
         let maybe = |column: fn(&Finished) -> Option<&str>| reports.iter().map(column).collect::<Vec<_>>();
-        let query = sql_query(if all_done { DONE } else { FINISH })
+        let query = statement(if all_done { DONE } else { FINISH })
             .bind::<Array<SqlUuid>, _>(each(|_| new_log_id()))
             .bind::<Array<SqlUuid>, _>(each(|report| report.claimed.id.0))
             .bind::<Array<BigInt>, _>(reports.iter().map(|report| report.claimed.lease_token).collect::<Vec<_>>())

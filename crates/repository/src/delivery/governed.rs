@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::{RateLimit, WebhookId};
@@ -16,6 +15,7 @@ use super::{Breaker, Claimed};
 use crate::database::Repository;
 use crate::error::Result;
 use crate::holder::TokenMint;
+use crate::statement::{Bind as _, statement};
 
 /// A lane whose next deliveries are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +128,7 @@ impl Repository {
         connection
             .transaction(async |tx| {
                 let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.webhook_id.0).collect();
-                let locked: Vec<LockRow> = sql_query(LOCK).bind::<Array<SqlUuid>, _>(ids).get_results(tx).await?;
+                let locked: Vec<LockRow> = statement(LOCK).bind::<Array<SqlUuid>, _>(ids).get_results(tx).await?;
                 let lane_of = |row: &LockRow| lanes.iter().find(|lane| lane.webhook_id.0 == row.webhook_id).copied();
                 let turns: Vec<Turn> = locked.iter().filter_map(|row| row.turn(lane_of(row)?)).collect();
                 let (ordered, free): (Vec<Turn>, Vec<Turn>) = turns.into_iter().partition(|turn| turn.lane.ordered);
@@ -144,7 +144,7 @@ impl Repository {
 
 async fn claim(
     tx: &mut AsyncPgConnection,
-    statement: &'static str,
+    text: &'static str,
     turns: &[Turn],
     lease: Duration,
     mint: &TokenMint,
@@ -154,7 +154,7 @@ async fn claim(
     }
     let most: i64 = turns.iter().map(|turn| i64::from(turn.lane.count)).sum();
     let count = |turn: &Turn| i32::try_from(turn.lane.count).unwrap_or(i32::MAX);
-    Ok(sql_query(statement)
+    Ok(statement(text)
         .bind::<Array<SqlUuid>, _>(turns.iter().map(|turn| turn.lane.webhook_id.0).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(turns.iter().map(count).collect::<Vec<_>>())
         .bind::<Double, _>(lease.as_secs_f64())
@@ -175,7 +175,7 @@ async fn settle<'t>(
     if busy.is_empty() {
         return Ok(());
     }
-    sql_query(SETTLE)
+    statement(SETTLE)
         .bind::<Array<SqlUuid>, _>(busy.iter().map(|(turn, _)| turn.lane.webhook_id.0).collect::<Vec<_>>())
         .bind::<Array<Nullable<Double>>, _>(busy.iter().map(|(turn, taken)| turn.tat_after(*taken)).collect::<Vec<_>>())
         .bind::<Array<Bool>, _>(busy.iter().map(|(turn, _)| turn.probes).collect::<Vec<_>>())

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Bool, Double, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use kos_model::WebhookId;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::Result;
+use crate::statement::statement;
 
 /// A webhook's breaker, as all servers see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Repository {
     /// The database is unavailable.
     pub async fn delivery_lanes(&self) -> Result<Vec<WaitingLane>> {
         let mut connection = self.queue_connection().await?;
-        let rows: Vec<LaneRow> = sql_query(LANES).get_results(&mut connection).await?;
+        let rows: Vec<LaneRow> = statement(LANES).get_results(&mut connection).await?;
         Ok(rows.into_iter().map(LaneRow::read).collect())
     }
 }

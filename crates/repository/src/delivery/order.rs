@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::Result;
+use crate::statement::{Bind as _, statement};
 
 /// By then every server has heard of the order, and takes nothing that has no place.
 const HEARD: Duration = Duration::from_secs(2);
@@ -106,10 +107,10 @@ impl Repository {
     /// The database is unavailable; what has a place by then keeps it.
     pub async fn delivery_place(&self, strays: bool) -> Result<bool> {
         let mut connection = self.queue_connection().await?;
-        let begun = sql_query(BEGUN).bind::<Double, _>(HEARD.as_secs_f64());
+        let begun = statement(BEGUN).bind::<Double, _>(HEARD.as_secs_f64());
         let mut lanes: Vec<LaneRow> = begun.get_results(&mut connection).await?;
         if strays {
-            let others: Vec<LaneRow> = sql_query(STRAYS).get_results(&mut connection).await?;
+            let others: Vec<LaneRow> = statement(STRAYS).get_results(&mut connection).await?;
             lanes.extend(others);
         }
         let mut goes_on = false;

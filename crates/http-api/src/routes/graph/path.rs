@@ -81,9 +81,7 @@ pub(crate) async fn handler(state: web::Data<State>, query: QueryString<PathQuer
     let repository = state.repository.clone();
     let found = state
         .run(async move {
-            let there = repository.graph_nodes(&[from, to]).await?;
-            let missing = [from, to].into_iter().find(|id| there.iter().all(|node| node.id != *id));
-            if let Some(missing) = missing {
+            if let Some(missing) = repository.graph_missing(&[from, to]).await? {
                 return Err(no_such_item(missing));
             }
             Ok(repository.graph_path(from, to, &walk, wish).await?)

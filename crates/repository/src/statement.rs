@@ -1,0 +1,78 @@
+//! Statements whose text is always the same: each connection prepares and plans them once. With
+//! [`diesel::sql_query`] it does so every time, which costs more than most of them do.
+
+use std::marker::PhantomData;
+
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{HasSqlType, Untyped};
+
+/// A statement as it stands, with `$1` and so on for what is bound; rows are read by the names of their columns.
+pub(crate) const fn statement(sql: &'static str) -> Statement {
+    Statement(sql)
+}
+
+/// See [`statement`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statement(&'static str);
+
+/// A statement with one more value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<Q, Value, Kind> {
+    query: Q,
+    value: Value,
+    kind: PhantomData<Kind>,
+}
+
+/// Binds values in the order of their numbers.
+pub(crate) trait Bind: Sized {
+    fn bind<Kind, Value>(self, value: Value) -> Bound<Self, Value, Kind> {
+        Bound { query: self, value, kind: PhantomData }
+    }
+}
+
+impl Bind for Statement {}
+
+impl<Q, Value, Kind> Bind for Bound<Q, Value, Kind> {}
+
+impl QueryFragment<Pg> for Statement {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        // With each value diesel writes its number. The statement says where they belong, and here they are a remark.
+        out.push_sql("\n-- ");
+        Ok(())
+    }
+}
+
+impl<Q, Value, Kind> QueryFragment<Pg> for Bound<Q, Value, Kind>
+where
+    Pg: HasSqlType<Kind>,
+    Q: QueryFragment<Pg>,
+    Value: ToSql<Kind, Pg>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.query.walk_ast(out.reborrow())?;
+        out.push_bind_param::<Kind, Value>(&self.value)
+    }
+}
+
+/// Told apart by their text.
+impl QueryId for Statement {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q, Value, Kind> QueryId for Bound<Q, Value, Kind> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Statement {
+    type SqlType = Untyped;
+}
+
+impl<Q, Value, Kind> Query for Bound<Q, Value, Kind> {
+    type SqlType = Untyped;
+}
