@@ -292,8 +292,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 impl Shared {
     pub(crate) fn intake(self: &Arc<Self>) -> Intake {
         let mint = (!self.stop.is_cancelled()).then(|| self.mint());
-        let full = if mint.is_some() { self.lanes.full() } else { HashSet::new() };
-        let terms = LeaseTerms { mint, lease: self.settings.lease, full };
+        let (room, backlog) = self.lanes.room();
+        let terms = LeaseTerms { mint, lease: self.settings.lease, room, backlog };
         Intake { shared: Arc::clone(self), terms, since: Instant::now() }
     }
 

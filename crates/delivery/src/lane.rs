@@ -300,13 +300,12 @@ impl Lanes {
         }
     }
 
-    /// Lanes that can take nothing new.
-    pub(crate) fn full(&self) -> HashSet<WebhookId> {
+    /// For how many newborn deliveries each lane has room, and for how many beyond its places one that is not named.
+    pub(crate) fn room(&self) -> (HashMap<WebhookId, u32>, u32) {
         let state = self.lock();
         let backlog = self.backlog(&state);
-        let is_full =
-            |lane: &Lane| lane.gate != Gate::Open && !lane.is_released() || lane.free(Tier::First, backlog) == 0;
-        state.lanes.iter().filter(|(_, lane)| is_full(lane)).map(|(id, _)| *id).collect()
+        let room = |lane: &Lane| if lane.takes_newborns() { lane.free(Tier::First, backlog) } else { 0 };
+        (state.lanes.iter().map(|(id, lane)| (*id, room(lane))).collect(), backlog)
     }
 
     /// What waits in memory for webhooks that are not wanted any more.
@@ -427,6 +426,11 @@ impl Lane {
 
     fn is_released(&self) -> bool {
         matches!(self.gate, Gate::Held(until) if until <= Instant::now())
+    }
+
+    /// Whether what is born now goes without a look at the database.
+    fn takes_newborns(&self) -> bool {
+        self.gate == Gate::Open || self.is_released()
     }
 
     /// Whether the gate was moved here after the database was asked.

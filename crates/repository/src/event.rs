@@ -1,6 +1,6 @@
 //! Events and the deliveries they cause: written together, or not at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,14 +48,19 @@ pub struct LeaseTerms {
     pub mint: Option<TokenMint>,
     /// How long the writer keeps them.
     pub lease: Duration,
-    /// Webhooks for which the writer has no room; their deliveries are left to the claims.
-    pub full: HashSet<WebhookId>,
+    /// For how many deliveries of a webhook the writer has room; more are left to the claims.
+    pub room: HashMap<WebhookId, u32>,
+    /// For how many beyond its places, where a webhook is not named there.
+    pub backlog: u32,
 }
 
 impl LeaseTerms {
-    fn token(&self, recipient: &Recipient) -> Option<i64> {
-        let takes = recipient.enabled && !recipient.is_governed() && !self.full.contains(&recipient.webhook_id);
-        self.mint.as_ref().filter(|_| takes).map(TokenMint::token)
+    fn token(&self, recipient: &Recipient, room: &mut HashMap<WebhookId, u32>) -> Option<i64> {
+        let mint = self.mint.as_ref().filter(|_| recipient.enabled && !recipient.is_governed())?;
+        let all = || recipient.policy.in_flight().saturating_add(self.backlog);
+        let left = room.entry(recipient.webhook_id).or_insert_with(all);
+        *left = left.checked_sub(1)?;
+        Some(mint.token())
     }
 }
 
@@ -257,7 +262,8 @@ pub(crate) async fn events_by_id(
 }
 
 fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec<Birth> {
-    let of = |(number, event): (usize, &NewEvent)| {
+    let mut room = terms.room.clone();
+    let mut of = |(number, event): (usize, &NewEvent)| {
         let listeners = directory.listeners(&event.event_type);
         let about = event.about;
         let heard = move |recipient: &&Arc<Recipient>| Some(recipient.webhook_id) != about;
@@ -265,11 +271,11 @@ fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec
             id: DeliveryId::generate(),
             event: number,
             recipient: Arc::clone(recipient),
-            token: terms.token(recipient),
+            token: terms.token(recipient, &mut room),
         };
         listeners.iter().filter(heard).map(birth).collect::<Vec<_>>()
     };
-    events.iter().enumerate().flat_map(of).collect()
+    events.iter().enumerate().flat_map(&mut of).collect()
 }
 
 async fn emit(

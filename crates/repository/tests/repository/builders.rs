@@ -1,6 +1,6 @@
 //! What the tests begin with.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use kos_model::{Attempt, DeliveryPolicy, Outcome, RateLimit, WebhookType};
@@ -70,7 +70,7 @@ pub(crate) fn mint() -> TokenMint {
 
 /// Leased to the writer for a minute.
 pub(crate) fn leased() -> LeaseTerms {
-    LeaseTerms { mint: Some(mint()), lease: MINUTE, full: HashSet::new() }
+    LeaseTerms { mint: Some(mint()), lease: MINUTE, room: HashMap::new(), backlog: u32::MAX }
 }
 
 /// Left to whoever claims first.

@@ -62,12 +62,14 @@ async fn deliveries_without_room_at_the_writer_are_left_to_the_claims() {
     let full = webhook(&repository, &[]).await;
     let roomy = webhook(&repository, &[]).await;
     let mut terms = leased();
-    terms.full.insert(full.id);
-    let emitted = repository.event_emit(event("x"), &terms).await.unwrap();
-    assert_eq!(emitted.deliveries, 2);
-    assert_eq!(emitted.claimed.iter().map(|c| c.recipient.webhook_id).collect::<Vec<_>>(), [roomy.id]);
+    terms.room.insert(full.id, 1);
+    let emitted = repository.event_emit_all(vec![event("x"), event("y")], &terms).await.unwrap();
+    let taken: Vec<_> = emitted.iter().flat_map(|it| &it.claimed).map(|it| it.recipient.webhook_id).collect();
+    assert_eq!(taken, [full.id, roomy.id, roomy.id], "the first finds the only place");
+    assert_eq!(emitted.iter().map(|it| it.deliveries).sum::<usize>(), 4);
     let claimed = claim(&repository).await;
     assert_eq!(claimed.iter().map(|c| c.recipient.webhook_id).collect::<Vec<_>>(), [full.id]);
+    assert_eq!(claimed[0].event.event_type.to_string(), "y");
 }
 
 #[tokio::test(flavor = "multi_thread")]
