@@ -18,10 +18,11 @@ const COMMON_CANDIDATES: i64 = 2_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
-/// The texts that may answer, with what the score needs of them.
+/// The texts that may answer, with what the score needs of them. The words of a long text lie apart from its row:
+/// put together with nothing they are fetched once, and not again for every word of the query.
 const CANDIDATE: &str = "
 WITH candidate AS NOT MATERIALIZED (
-    SELECT k.id, k.domain_id, k.search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
+    SELECT k.id, k.domain_id, k.search || ''::tsvector AS search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags
     FROM knowledge k WHERE CHOSEN LIMIT $5
 )";
