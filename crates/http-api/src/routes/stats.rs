@@ -177,7 +177,7 @@ impl StatsView {
                 attempts_24h: totals.attempts_24h,
                 delivered_24h: totals.delivered_24h,
             },
-            search: SearchStats::new(&totals, gaps),
+            search: SearchStats::new(&totals, &gaps),
             embeddings,
             growth: census.growth.iter().map(|Growth { day, count }| DayCount { day: *day, count: *count }).collect(),
             by_domain: counts(&census.domains),
@@ -188,7 +188,7 @@ impl StatsView {
 }
 
 impl SearchStats {
-    fn new(totals: &Totals, gaps: Vec<NameCount>) -> Self {
+    fn new(totals: &Totals, gaps: &[NameCount]) -> Self {
         let float = |count: i64| u32::try_from(count).map_or(f64::INFINITY, f64::from);
         let share = float(totals.searches_without_result) / float(totals.searches);
         Self {
@@ -197,7 +197,7 @@ impl SearchStats {
             mean_ms: totals.search_mean_ms,
             words: totals.search_words,
             texts: totals.search_texts,
-            gaps: counts(&gaps),
+            gaps: counts(gaps),
         }
     }
 }
