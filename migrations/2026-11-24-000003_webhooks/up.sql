@@ -70,7 +70,9 @@ CREATE TABLE webhook_health (
     rate_tat timestamptz,
     -- Since when what waits is being given its place in the order that the webhook wants now. Nothing is sent meanwhile.
     placing_since timestamptz,
-    -- The next place for what came before the order did. Places before those of all that came after it are kept for that.
+    -- The places that are kept for what came before the order did begin here, and the next one is this. All that
+    -- comes after it gets a later one.
+    first_place bigint,
     next_place bigint,
     CONSTRAINT webhook_health_pkey PRIMARY KEY (webhook_id),
     CONSTRAINT webhook_health_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks (id) ON DELETE CASCADE,

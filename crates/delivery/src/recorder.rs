@@ -69,9 +69,7 @@ impl Recorder {
             for note in batch {
                 match note {
                     Note::Finished { finished, counts } => {
-                        if counts {
-                            fared.add(&finished);
-                        }
+                        fared.add(&finished, counts);
                         reports.push(*finished);
                     }
                     Note::Flush(done) => flushes.push(done),
@@ -166,7 +164,8 @@ async fn gather(notes: &mut mpsc::Receiver<Note>) -> Vec<Note> {
 struct FaredSoFar(HashMap<WebhookId, Fared>);
 
 impl FaredSoFar {
-    fn add(&mut self, report: &Finished) {
+    /// Of what does not count all that is news is that it is over, if it was a probe.
+    fn add(&mut self, report: &Finished, counts: bool) {
         let webhook_id = report.claimed.recipient.webhook_id;
         let fared = self.0.entry(webhook_id).or_insert_with(|| Fared {
             webhook_id,
@@ -175,6 +174,9 @@ impl FaredSoFar {
             failures: 0,
             last_error: None,
         });
+        if !counts {
+            return;
+        }
         match report.attempt.outcome {
             Outcome::Delivered => {
                 fared.succeeded = true;

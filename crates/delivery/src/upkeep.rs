@@ -68,14 +68,15 @@ impl Shared {
             tracing::info!(deliveries = freed, "a process died; what it held is free again");
             self.wake.notify_one();
         }
-        if self.repository.delivery_place(look.is_multiple_of(LOOKS_FOR_STRAYS)).await? {
-            self.wake.notify_one();
-        }
         while self.replay().await? {}
         while self.watch().await? {}
         self.ailing.replace(self.repository.webhook_ailing().await?);
         let directory = self.repository.directory();
         self.endpoints.retain(|webhook| directory.get(webhook).is_some());
+        // Last, because it may take its time.
+        if self.repository.delivery_place(look.is_multiple_of(LOOKS_FOR_STRAYS)).await? {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 

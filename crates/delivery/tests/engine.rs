@@ -752,3 +752,23 @@ async fn what_waits_in_memory_when_an_order_is_asked_for_waits_for_its_place() {
     let numbers: Vec<u64> = rest.iter().map(|it| it.json()["payload"]["number"].as_u64().unwrap()).collect();
     assert!(numbers.iter().copied().eq(10..40), "{numbers:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_ends_after_its_webhook_was_changed_makes_room_for_the_next() {
+    let mut bench = Bench::new().await;
+    bench.receiver.hold();
+    let (webhook, _) = bench.custom().await;
+    let broken = "UPDATE webhook_health SET breaker = 'open', breaker_until = now(), trips = 1, failing_since = now()";
+    bench.db.client().await.batch_execute(broken).await.unwrap();
+    bench.emit().await;
+    let mut engine = bench.engine(5).await;
+    engine.start();
+    bench.receiver.next().await;
+    let change = WebhookChange { name: Some("renamed".to_owned()), ..WebhookChange::default() };
+    bench.repository.webhook_update(webhook.id, change, None).await.unwrap();
+    bench.receiver.release();
+    engine.shutdown().await;
+    let row = bench.db.client().await.query_one("SELECT breaker, probe_until IS NULL FROM webhook_health", &[]).await;
+    let row = row.unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, bool>(1)), ("half_open", true));
+}

@@ -226,12 +226,13 @@ const PAYLOADS: i64 = 16 << 20;
 const SOME: &str = "
 SELECT id, event_type, created_at, CASE WHEN total - size < $2 THEN payload END AS payload
 FROM (
-    SELECT id, event_type, created_at, payload, size, sum(size) OVER (ORDER BY turn) AS total
-    FROM unnest($1) WITH ORDINALITY AS wanted (id, turn) JOIN events USING (id), LATERAL (
-        SELECT CASE WHEN pg_column_size(payload) < 2000 THEN pg_column_size(payload)
+    SELECT e.*, sum(e.size) OVER (ORDER BY wanted.turn) AS total
+    FROM unnest($1) WITH ORDINALITY AS wanted (id, turn) CROSS JOIN LATERAL (
+        SELECT id, event_type, created_at, payload,
+               CASE WHEN pg_column_size(payload) < 2000 THEN pg_column_size(payload)
                     ELSE octet_length(payload::text) END AS size
-    ) AS measured
-    WHERE events.id = ANY ($1)
+        FROM events WHERE events.id = wanted.id OFFSET 0
+    ) AS e
 ) AS e";
 
 #[derive(QueryableByName)]

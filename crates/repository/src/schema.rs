@@ -152,6 +152,7 @@ diesel::table! {
         told -> Integer,
         rate_tat -> Nullable<Timestamptz>,
         placing_since -> Nullable<Timestamptz>,
+        first_place -> Nullable<BigInt>,
         next_place -> Nullable<BigInt>,
     }
 }

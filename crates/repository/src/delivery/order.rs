@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::WebhookId;
 use uuid::Uuid;
 
@@ -17,10 +17,11 @@ use crate::statement::{Bind as _, statement};
 
 /// By then every server has heard of the order, and takes nothing that has no place.
 const HEARD: Duration = Duration::from_secs(2);
-/// Deliveries that get their places in one transaction.
-const AT_ONCE: i64 = 10_000;
-/// Such transactions in a row for one webhook.
-const IN_A_ROW: usize = 10;
+/// Deliveries that get their places in one transaction, and in a row for one webhook.
+const AT_ONCE: usize = 10_000;
+const IN_A_ROW: i64 = 100_000;
+/// To find them takes a look at everything that waits for the webhook.
+const LONG: &str = "SET LOCAL statement_timeout = '60s'";
 /// Held while places are set apart.
 const SETTING_APART: i64 = 0x6b6f_735f_706c_6163;
 
@@ -34,7 +35,8 @@ WITH block AS MATERIALIZED (
 ), apart AS MATERIALIZED (
     SELECT first, setval('delivery_order', first + waiting + 1000000) FROM block
 )
-UPDATE webhook_health SET placing_since = now(), next_place = apart.first FROM apart WHERE webhook_id = $1";
+UPDATE webhook_health SET placing_since = now(), first_place = apart.first, next_place = apart.first
+FROM apart WHERE webhook_id = $1";
 
 const GIVE_UP: &str = "UPDATE webhook_health SET placing_since = NULL WHERE webhook_id = $1";
 
@@ -49,27 +51,44 @@ WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 d
   AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL LIMIT 1) IS NOT NULL
 ORDER BY w.id";
 
-/// What somebody is writing to at this moment is not waited for, since he may be waiting for us.
+/// What is to be placed, in the order of its birth: also what has a place of an order that was wanted before.
+const UNPLACED: &str = "
+SELECT d.id FROM deliveries d
+WHERE d.webhook_id = $1
+  AND (d.place IS NULL OR d.place < (SELECT first_place FROM webhook_health WHERE webhook_id = $1))
+ORDER BY d.id LIMIT $2";
+
+/// Places as far as the first one that somebody is writing to at this moment: he is not waited for, since he may be
+/// waiting for us, and nothing younger goes before it.
 const PLACE: &str = "
 WITH lane AS MATERIALIZED (
-    SELECT webhook_id, coalesce(next_place, 0) AS next_place FROM webhook_health WHERE webhook_id = $1
+    SELECT coalesce(first_place, 0) AS first_place, coalesce(next_place, 0) AS next_place
+    FROM webhook_health WHERE webhook_id = $1 FOR UPDATE SKIP LOCKED
+), got AS MATERIALIZED (
+    SELECT d.id FROM deliveries d
+    WHERE d.id = ANY ($2) AND (d.place IS NULL OR d.place < (SELECT first_place FROM lane))
+      AND (SELECT first_place FROM lane) IS NOT NULL
     FOR UPDATE SKIP LOCKED
-), found AS MATERIALIZED (
-    SELECT d.id FROM deliveries d JOIN lane USING (webhook_id) WHERE d.place IS NULL
-    ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED
+), taken AS MATERIALIZED (
+    SELECT d.id FROM deliveries d
+    WHERE d.id = ANY ($2) AND (d.place IS NULL OR d.place < (SELECT first_place FROM lane))
+      AND d.id NOT IN (SELECT id FROM got)
+    ORDER BY d.id LIMIT 1
 ), numbered AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM found
+    SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM got
+    WHERE coalesce(id < (SELECT id FROM taken), true)
 ), placed AS (
     UPDATE deliveries d SET place = lane.next_place + numbered.number FROM numbered, lane WHERE d.id = numbered.id
     RETURNING 1
 )
 UPDATE webhook_health h SET next_place = lane.next_place + (SELECT count(*) FROM placed)
-FROM lane WHERE h.webhook_id = lane.webhook_id RETURNING (SELECT count(*) FROM placed) AS placed";
+FROM lane WHERE h.webhook_id = $1
+RETURNING (SELECT count(*) FROM placed) AS placed, EXISTS (SELECT 1 FROM taken) AS is_cut";
 
 const END: &str = "
 UPDATE webhook_health h SET placing_since = NULL
-WHERE h.webhook_id = ANY ($1) AND h.placing_since IS NOT NULL
-  AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = h.webhook_id AND d.place IS NULL LIMIT 1) IS NULL
+WHERE h.webhook_id = $1 AND h.placing_since IS NOT NULL
+  AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = $1 AND (d.place IS NULL OR d.place < h.first_place) LIMIT 1) IS NULL
 RETURNING true AS is_over";
 
 #[derive(QueryableByName)]
@@ -82,6 +101,14 @@ struct LaneRow {
 struct PlacedRow {
     #[diesel(sql_type = BigInt)]
     placed: i64,
+    #[diesel(sql_type = Bool)]
+    is_cut: bool,
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 #[derive(QueryableByName)]
@@ -121,23 +148,31 @@ impl Repository {
     }
 }
 
+/// Says whether the webhook may go on.
 async fn place(connection: &mut AsyncPgConnection, webhook: Uuid) -> Result<bool> {
-    let mut goes_on = false;
-    for _ in 0..IN_A_ROW {
+    let unplaced = connection
+        .transaction(async |tx| {
+            tx.batch_execute(LONG).await?;
+            let found = sql_query(UNPLACED).bind::<SqlUuid, _>(webhook).bind::<BigInt, _>(IN_A_ROW);
+            let rows: Vec<IdRow> = found.get_results(tx).await?;
+            Result::Ok(rows.into_iter().map(|row| row.id).collect::<Vec<Uuid>>())
+        })
+        .await?;
+    for batch in unplaced.chunks(AT_ONCE) {
         let placed: Option<PlacedRow> = sql_query(PLACE)
             .bind::<SqlUuid, _>(webhook)
-            .bind::<BigInt, _>(AT_ONCE)
+            .bind::<Array<SqlUuid>, _>(batch)
             .get_result(connection)
             .await
             .optional()?;
-        // Another server may be at it.
-        let Some(PlacedRow { placed }) = placed else { return Ok(false) };
-        goes_on |= placed > 0;
-        if placed < AT_ONCE {
-            let over: Option<OverRow> =
-                sql_query(END).bind::<Array<SqlUuid>, _>(vec![webhook]).get_result(connection).await.optional()?;
-            return Ok(goes_on || over.is_some_and(|row| row.is_over));
-        }
+        // Another server may be at it, or somebody at what is to be placed next.
+        let Some(PlacedRow { placed, is_cut: false }) = placed else { return Ok(false) };
+        tracing::debug!(webhook.id = %webhook, placed, "places in the order");
     }
-    Ok(false)
+    let is_all = i64::try_from(unplaced.len()).is_ok_and(|found| found < IN_A_ROW);
+    if !is_all {
+        return Ok(false);
+    }
+    let over: Option<OverRow> = sql_query(END).bind::<SqlUuid, _>(webhook).get_result(connection).await.optional()?;
+    Ok(!unplaced.is_empty() || over.is_some_and(|row| row.is_over))
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kos_model::{DeliveryPolicy, Outcome, RateLimit};
-use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor, WebhookRecord};
+use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor, WebhookChange, WebhookRecord};
 use kos_test_support::TestDb;
 
 use crate::builders::{
@@ -290,6 +290,11 @@ async fn what_waits_for_one_is_read_by_nothing_that_others_need() {
     let done: Vec<_> = claimed.iter().skip(15).map(|it| finished(it, Outcome::Delivered, Next::Done)).collect();
     repository.delivery_finish(&retried).await.unwrap();
     repository.delivery_finish(&done).await.unwrap();
+    let change = WebhookChange { policy: Some(ordered()), ..WebhookChange::default() };
+    repository.webhook_update(plain.id, change, None).await.unwrap().unwrap();
+    let heard = "UPDATE webhook_health SET placing_since = placing_since - interval '1 minute'";
+    client.batch_execute(heard).await.unwrap();
+    assert!(repository.delivery_place(true).await.unwrap());
     drop(repository);
     // What a connection has read is told when it ends.
     let others = "SELECT count(*) FROM pg_stat_activity

@@ -68,22 +68,22 @@ async fn what_is_under_way_is_waited_for_and_what_is_being_written_too() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     let listener = webhook(&repository, &[]).await;
-    tell(&repository, &["a", "b", "c"]).await;
+    tell(&repository, &["a", "b", "c", "d"]).await;
     let under_way = claim_of(&repository, 1).await;
     let mut client = db.client().await;
     let writer = client.transaction().await.unwrap();
-    let last = "SELECT 1 FROM deliveries WHERE event_id = (SELECT id FROM events WHERE event_type = 'c') FOR UPDATE";
-    writer.execute(last, &[]).await.unwrap();
+    let one = "SELECT 1 FROM deliveries WHERE event_id = (SELECT id FROM events WHERE event_type = 'c') FOR UPDATE";
+    writer.execute(one, &[]).await.unwrap();
     let listener = change(&repository, &listener, ordered()).await;
     heard(&db).await;
     repository.delivery_place(false).await.unwrap();
-    assert!(claim_governed(&repository, &listener, 9, None).await.is_empty(), "the last one has no place yet");
+    assert!(claim_governed(&repository, &listener, 9, None).await.is_empty(), "one has no place yet");
     writer.commit().await.unwrap();
     assert!(repository.delivery_place(false).await.unwrap());
     assert!(claim_governed(&repository, &listener, 9, None).await.is_empty(), "the first one is under way");
     let done: Vec<_> = under_way.iter().map(|it| finished(it, kos_model::Outcome::Delivered, Next::Done)).collect();
     repository.delivery_finish(&done).await.unwrap();
-    assert_eq!(names(&claim_governed(&repository, &listener, 9, None).await), ["b", "c"]);
+    assert_eq!(names(&claim_governed(&repository, &listener, 9, None).await), ["b", "c", "d"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,16 +91,17 @@ async fn an_order_that_comes_and_goes_leaves_nothing_behind() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
     let mut listener = webhook(&repository, &[]).await;
-    for name in ["a", "b", "c"] {
-        tell(&repository, &[name]).await;
+    for (free, in_order) in [("a", "b"), ("c", "d"), ("e", "f")] {
+        tell(&repository, &[free]).await;
         listener = change(&repository, &listener, ordered()).await;
+        tell(&repository, &[in_order]).await;
         listener = change(&repository, &listener, DeliveryPolicy::default()).await;
     }
     assert!(!repository.delivery_place(true).await.unwrap(), "nobody wants an order now");
     listener = change(&repository, &listener, ordered()).await;
     heard(&db).await;
     assert!(repository.delivery_place(false).await.unwrap());
-    assert_eq!(names(&claim_governed(&repository, &listener, 9, None).await), ["a", "b", "c"]);
+    assert_eq!(names(&claim_governed(&repository, &listener, 9, None).await), ["a", "b", "c", "d", "e", "f"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
