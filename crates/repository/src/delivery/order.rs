@@ -51,12 +51,15 @@ WHERE (w.policy ->> 'ordered')::boolean AND w.updated_at > now() - interval '1 d
   AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.place IS NULL LIMIT 1) IS NOT NULL
 ORDER BY w.id";
 
-/// What is to be placed, in the order of its birth: also what has a place of an order that was wanted before.
+/// What is to be placed, in the order of its birth: also what has a place of an order that was wanted before. Found
+/// first and put in order then (OFFSET 0 keeps it so): in order Postgres would look through what waits for all.
 const UNPLACED: &str = "
-SELECT d.id FROM deliveries d
-WHERE d.webhook_id = $1
-  AND (d.place IS NULL OR d.place < (SELECT first_place FROM webhook_health WHERE webhook_id = $1))
-ORDER BY d.id LIMIT $2";
+SELECT d.id FROM (
+    SELECT d.id FROM deliveries d
+    WHERE d.webhook_id = $1
+      AND (d.place IS NULL OR d.place < (SELECT first_place FROM webhook_health WHERE webhook_id = $1))
+    OFFSET 0
+) AS d ORDER BY d.id LIMIT $2";
 
 /// Places as far as the first one that somebody is writing to at this moment: he is not waited for, since he may be
 /// waiting for us, and nothing younger goes before it.
