@@ -222,15 +222,13 @@ impl Repository {
 /// Bytes of payloads that are read at once; one more than that may be read.
 const PAYLOADS: i64 = 16 << 20;
 
-/// What is larger than a page keeps is measured as it will be read, and is kept packed.
+/// Payloads are measured as they will be read, and kept packed until then.
 const SOME: &str = "
 SELECT id, event_type, created_at, CASE WHEN total - size < $2 THEN payload END AS payload
 FROM (
     SELECT e.*, sum(e.size) OVER (ORDER BY wanted.turn) AS total
     FROM unnest($1) WITH ORDINALITY AS wanted (id, turn) CROSS JOIN LATERAL (
-        SELECT id, event_type, created_at, payload,
-               CASE WHEN pg_column_size(payload) < 2000 THEN pg_column_size(payload)
-                    ELSE octet_length(payload::text) END AS size
+        SELECT id, event_type, created_at, payload, octet_length(payload::text) AS size
         FROM events WHERE events.id = wanted.id OFFSET 0
     ) AS e
 ) AS e";

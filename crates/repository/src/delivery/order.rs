@@ -134,7 +134,7 @@ impl Repository {
     /// from writers that did not know of it. Says whether something may go on now.
     ///
     /// # Errors
-    /// The database is unavailable; what has a place by then keeps it.
+    /// The database is unavailable, or refuses for one of the webhooks; what has a place by then keeps it.
     pub async fn delivery_place(&self, strays: bool) -> Result<bool> {
         let mut connection = self.queue_connection().await?;
         let begun = statement(BEGUN).bind::<Double, _>(HEARD.as_secs_f64());
@@ -143,11 +143,15 @@ impl Repository {
             let others: Vec<LaneRow> = statement(STRAYS).get_results(&mut connection).await?;
             lanes.extend(others);
         }
-        let mut goes_on = false;
+        let mut goes_on = Ok(false);
         for LaneRow { webhook_id } in lanes {
-            goes_on |= place(&mut connection, webhook_id).await?;
+            match place(&mut connection, webhook_id).await {
+                Ok(goes) => goes_on = goes_on.map(|others| others || goes),
+                // One that cannot be helped is not in the way of the next.
+                Err(error) => goes_on = Err(error),
+            }
         }
-        Ok(goes_on)
+        goes_on
     }
 }
 
