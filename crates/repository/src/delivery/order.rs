@@ -91,8 +91,7 @@ RETURNING (SELECT count(*) FROM placed) AS placed, EXISTS (SELECT 1 FROM taken) 
 const END: &str = "
 UPDATE webhook_health h SET placing_since = NULL
 WHERE h.webhook_id = $1 AND h.placing_since IS NOT NULL
-  AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = $1 AND (d.place IS NULL OR d.place < h.first_place) LIMIT 1) IS NULL
-RETURNING true AS is_over";
+  AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = $1 AND (d.place IS NULL OR d.place < h.first_place) LIMIT 1) IS NULL";
 
 #[derive(QueryableByName)]
 struct LaneRow {
@@ -112,12 +111,6 @@ struct PlacedRow {
 struct IdRow {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-}
-
-#[derive(QueryableByName)]
-struct OverRow {
-    #[diesel(sql_type = Bool)]
-    is_over: bool,
 }
 
 /// A webhook wants an order from now on, or no longer.
@@ -180,6 +173,11 @@ async fn place(connection: &mut AsyncPgConnection, webhook: Uuid) -> Result<bool
     if !is_all {
         return Ok(false);
     }
-    let over: Option<OverRow> = sql_query(END).bind::<SqlUuid, _>(webhook).get_result(connection).await.optional()?;
-    Ok(!unplaced.is_empty() || over.is_some_and(|row| row.is_over))
+    let opened = connection
+        .transaction(async |tx| {
+            tx.batch_execute(LONG).await?;
+            Result::Ok(sql_query(END).bind::<SqlUuid, _>(webhook).execute(tx).await?)
+        })
+        .await?;
+    Ok(!unplaced.is_empty() || opened > 0)
 }
