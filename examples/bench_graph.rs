@@ -9,10 +9,10 @@ use std::time::Instant;
 use anstream::println;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use kos_examples::chance::Chance;
 use kos_examples::service::Service;
 use kos_examples::timing::{float, quantile};
 use serde_json::{Value, json};
-use url::Url;
 
 /// Measures the graph of Knowledge OS on this machine
 #[derive(Parser)]
@@ -38,19 +38,12 @@ const KINDS: [&str; 3] = ["related_to", "supports", "derived_from"];
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    // Nothing is sent anywhere.
-    let service = Service::start(&Url::parse("http://127.0.0.1:9/")?, "error").await?;
-    let measured = tokio::select! {
-        measured = measure(&options, &service) => measured,
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
-    };
-    let stopped = service.stop().await;
-    measured.and(stopped)
+    Service::alone(async |service| measure(&options, service).await).await
 }
 
 async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
     let links = options.links.unwrap_or(options.nodes.saturating_mul(5));
-    let mut web = Web { nodes: options.nodes, state: 1 };
+    let mut web = Web { nodes: options.nodes, chance: Chance::default() };
     fill(service, "items", options.nodes, |number| web.item(number)).await?;
     fill(service, "links", links, |_| web.link()).await?;
     println!("{} items, {links} links", options.nodes);
@@ -65,14 +58,13 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
 /// Links as people make them: everything has a few, and some things have very many. The same on every run.
 struct Web {
     nodes: u32,
-    state: u64,
+    chance: Chance,
 }
 
 impl Web {
-    /// From 0 to 1 (Knuth's MMIX generator, upper bits).
+    /// From 0 to 1.
     fn fraction(&mut self) -> f64 {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        f64::from(u32::try_from(self.state >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+        f64::from(self.chance.draw()) / f64::from(u32::MAX)
     }
 
     #[expect(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^32")]
@@ -90,7 +82,8 @@ impl Web {
                "domain": format!("domain {}", number % 20)})
     }
 
-    /// The first items have the most links: of a hundred thousand the first has 1,600, one in a hundred 25.
+    /// The first items have the most links: by reckoning, of a hundred thousand the first
+    /// has some 1,600, and one in a hundred 25.
     fn link(&mut self) -> Value {
         let (source, target) = (self.fraction(), self.fraction().powi(2));
         let (source, target) = (self.below(source), self.below(target));

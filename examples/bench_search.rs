@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anstream::println;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use kos_examples::chance::Chance;
 use kos_examples::service::Service;
 use kos_examples::texts;
 use kos_examples::timing::{float, quantile};
 use serde_json::{Value, json};
-use url::Url;
 
 /// Measures the search of Knowledge OS on this machine
 #[derive(Parser)]
@@ -40,14 +40,7 @@ const MISSPELT: usize = 6;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    // Nothing is sent anywhere.
-    let service = Service::start(&Url::parse("http://127.0.0.1:9/")?, "error").await?;
-    let measured = tokio::select! {
-        measured = measure(&options, &service) => measured,
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
-    };
-    let stopped = service.stop().await;
-    measured.and(stopped)
+    Service::alone(async |service| measure(&options, service).await).await
 }
 
 async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
@@ -79,7 +72,7 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
 /// Texts of one to five sentences each, and queries made of their words; the same on every run.
 struct Mixture {
     sentences: Vec<String>,
-    state: u64,
+    chance: Chance,
 }
 
 impl Mixture {
@@ -87,13 +80,12 @@ impl Mixture {
         let texts = texts::gather(SOURCES);
         let sentences = texts.iter().flat_map(|text| text.content.split(['.', '\n']));
         let sentences = sentences.map(str::trim).filter(|sentence| sentence.chars().count() > 20).map(str::to_owned);
-        Self { sentences: sentences.collect(), state: 1 }
+        Self { sentences: sentences.collect(), chance: Chance::default() }
     }
 
-    /// A number below `limit` (Knuth's MMIX generator, upper bits).
+    /// A number below `limit`.
     fn below(&mut self, limit: usize) -> usize {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.state >> 33).unwrap_or_default() % limit.max(1)
+        usize::try_from(self.chance.draw() >> 1).unwrap_or_default() % limit.max(1)
     }
 
     fn sentence(&mut self) -> &str {

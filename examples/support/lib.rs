@@ -1,6 +1,7 @@
 //! What the examples share: a receiver, a look at what it received, texts to send, a service to try, and
 //! the means to measure it.
 
+pub mod chance;
 pub mod inbox;
 pub mod load;
 pub mod screen;

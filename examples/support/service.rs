@@ -64,6 +64,20 @@ impl Service {
         Ok(service)
     }
 
+    /// Runs the service for as long as it is measured, or until somebody interrupts. It sends nothing anywhere.
+    ///
+    /// # Errors
+    /// It does not start or stop, or what is measured fails.
+    pub async fn alone(measure: impl AsyncFnOnce(&Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let service = Self::start(&Url::parse("http://127.0.0.1:9/")?, "error").await?;
+        let measured = tokio::select! {
+            measured = measure(&service) => measured,
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
+        };
+        let stopped = service.stop().await;
+        measured.and(stopped)
+    }
+
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let since = Instant::now();
         while self.client.http.get(format!("{}/readyz", self.address)).send().await.is_err() {

@@ -304,7 +304,7 @@ impl Lanes {
     pub(crate) fn room(&self) -> (HashMap<WebhookId, u32>, u32) {
         let state = self.lock();
         let backlog = self.backlog(&state);
-        let room = |lane: &Lane| if lane.takes_newborns() { lane.free(Tier::First, backlog) } else { 0 };
+        let room = |lane: &Lane| if lane.is_wide_open() { lane.free(Tier::First, backlog) } else { 0 };
         (state.lanes.iter().map(|(id, lane)| (*id, room(lane))).collect(), backlog)
     }
 
@@ -428,8 +428,8 @@ impl Lane {
         matches!(self.gate, Gate::Held(until) if until <= Instant::now())
     }
 
-    /// Whether what is born now goes without a look at the database.
-    fn takes_newborns(&self) -> bool {
+    /// Whether anything may go, and not what the database hands out alone.
+    fn is_wide_open(&self) -> bool {
         self.gate == Gate::Open || self.is_released()
     }
 
@@ -444,9 +444,12 @@ impl Lane {
 
     fn is_forgettable(&self) -> bool {
         let is_idle = self.in_flight == 0 && self.waiting() == 0;
-        let is_open = self.gate == Gate::Open || self.is_released();
         let is_settled = self.not_before.is_none_or(|failed| failed.elapsed() > UNDER_WAY);
-        is_idle && is_open && is_settled && self.window.is_spotless() && !matches!(self.moved, Some(Moved::Unwritten))
+        is_idle
+            && self.is_wide_open()
+            && is_settled
+            && self.window.is_spotless()
+            && !matches!(self.moved, Some(Moved::Unwritten))
     }
 
     fn free(&self, tier: Tier, backlog: u32) -> u32 {

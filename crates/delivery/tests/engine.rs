@@ -110,6 +110,12 @@ impl Bench {
         self.receiver.drain().iter().map(|message| message.json()["payload"]["number"].as_u64().unwrap()).collect()
     }
 
+    /// A path of the receiver, as an address.
+    fn address(&self, path: &str) -> Address {
+        let target = at(self.receiver.url(path)).check(WebhookType::Custom, self.sender.platforms()).unwrap();
+        Address { target: target.to_json(), destination: target.redacted(), details: target.details() }
+    }
+
     /// As if the waits of every webhook were over.
     async fn time_passes(&self) {
         let shift = "UPDATE webhook_health SET held_until = NULL, breaker_until = now(), rate_tat = now();
@@ -689,8 +695,7 @@ async fn what_an_old_address_answers_late_holds_nothing_of_the_new_one() {
     let mut engine = bench.engine(5).await;
     engine.start();
     old.next().await;
-    let target = at(bench.receiver.url("/new")).check(WebhookType::Custom, bench.sender.platforms()).unwrap();
-    let address = Address { target: target.to_json(), destination: target.redacted(), details: target.details() };
+    let address = bench.address("/new");
     let change = WebhookChange { address: Some(address), ..WebhookChange::default() };
     bench.repository.webhook_update(webhook.id, change, None).await.unwrap();
     old.release();
@@ -713,8 +718,7 @@ async fn what_an_old_address_takes_late_is_no_news_of_the_new_one() {
     let mut engine = bench.engine(5).await;
     engine.start();
     old.next().await;
-    let target = at(bench.receiver.url("/new")).check(WebhookType::Custom, bench.sender.platforms()).unwrap();
-    let address = Address { target: target.to_json(), destination: target.redacted(), details: target.details() };
+    let address = bench.address("/new");
     // By hand, so that its troubles are not forgotten.
     bench.repository.webhook_rekey(webhook.id, webhook.version, &address).await.unwrap();
     old.release();

@@ -55,12 +55,16 @@ pub struct LeaseTerms {
 }
 
 impl LeaseTerms {
-    fn token(&self, recipient: &Recipient, room: &mut HashMap<WebhookId, u32>) -> Option<i64> {
+    /// Nothing where so many as are taken leave no room.
+    fn token(&self, recipient: &Recipient, taken: &mut HashMap<WebhookId, u32>) -> Option<i64> {
         let mint = self.mint.as_ref().filter(|_| recipient.enabled && !recipient.is_governed())?;
-        let all = || recipient.policy.in_flight().saturating_add(self.backlog);
-        let left = room.entry(recipient.webhook_id).or_insert_with(all);
-        *left = left.checked_sub(1)?;
-        Some(mint.token())
+        let room = self.room.get(&recipient.webhook_id).copied();
+        let room = room.unwrap_or_else(|| recipient.policy.in_flight().saturating_add(self.backlog));
+        let taken = taken.entry(recipient.webhook_id).or_default();
+        (*taken < room).then(|| {
+            *taken += 1;
+            mint.token()
+        })
     }
 }
 
@@ -261,7 +265,7 @@ pub(crate) async fn events_by_id(
 }
 
 fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec<Birth> {
-    let mut room = terms.room.clone();
+    let mut taken = HashMap::new();
     let mut of = |(number, event): (usize, &NewEvent)| {
         let listeners = directory.listeners(&event.event_type);
         let about = event.about;
@@ -270,7 +274,7 @@ fn births(directory: &Directory, events: &[NewEvent], terms: &LeaseTerms) -> Vec
             id: DeliveryId::generate(),
             event: number,
             recipient: Arc::clone(recipient),
-            token: terms.token(recipient, &mut room),
+            token: terms.token(recipient, &mut taken),
         };
         listeners.iter().filter(heard).map(birth).collect::<Vec<_>>()
     };

@@ -128,7 +128,7 @@ struct DeliveryStats {
 }
 
 /// Counts everything. Where there is much knowledge, its counts are as old as twenty times what counting takes, at the
-/// most: some seconds at a hundred thousand pieces, half a minute at a million.
+/// most.
 #[utoipa::path(get, path = "/stats", tag = "system", responses((status = 200, body = StatsView)))]
 pub(crate) async fn stats(state: web::Data<State>) -> Result<HttpResponse> {
     let repository = state.repository.clone();

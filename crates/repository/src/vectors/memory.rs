@@ -99,6 +99,9 @@ impl Repository {
 
     /// Forgets the vectors of texts that are gone for good, of which no row is left to tell.
     pub(super) async fn memory_reconcile(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
+        if write(&self.vectors).space != space {
+            return Ok(());
+        }
         let rows: Vec<IdRow> = sql_query(ALL).bind::<Text, _>(space).get_results(connection).await?;
         let texts = rows.into_iter().map(|row| KnowledgeId(row.id)).collect();
         let mut index = write(&self.vectors);

@@ -149,7 +149,7 @@ impl Repository {
         Ok(true)
     }
 
-    /// Makes the index where there is none: that takes a minute for a hundred thousand vectors, and holds nobody up.
+    /// Makes the index where there is none: over many vectors that takes its time, and holds nobody up.
     /// Says whether it is there now: another server may be at it.
     async fn pgvector_make(&self, connection: &mut AsyncPgConnection, wanted: &Indexed) -> Result<bool> {
         // Something else may answer under the same name now: the newest vectors tell how it is.

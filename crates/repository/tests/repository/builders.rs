@@ -62,6 +62,12 @@ pub(crate) fn event(name: &str) -> NewEvent {
     NewEvent::new(name.parse().unwrap(), json!({"message": name}))
 }
 
+/// As if every server had heard by now of the orders that were asked for.
+pub(crate) async fn heard(db: &TestDb) {
+    let shift = "UPDATE webhook_health SET placing_since = placing_since - interval '1 minute'";
+    db.client().await.batch_execute(shift).await.unwrap();
+}
+
 /// Makes tokens that no other mint of a test makes.
 pub(crate) fn mint() -> TokenMint {
     static HOLDERS: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(1_000_000);

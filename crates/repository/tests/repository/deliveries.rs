@@ -8,7 +8,7 @@ use kos_repository::{Claimed, NewEvent, Next, Places, Tier, WaitsFor, WebhookCha
 use kos_test_support::TestDb;
 
 use crate::builders::{
-    MINUTE, claim, claim_governed, claim_of, event, finished, free, leased, mint, ordered, repository, webhook,
+    MINUTE, claim, claim_governed, claim_of, event, finished, free, heard, leased, mint, ordered, repository, webhook,
     webhook_with,
 };
 
@@ -293,8 +293,7 @@ async fn what_waits_for_one_is_read_by_nothing_that_others_need() {
     repository.delivery_finish(&done).await.unwrap();
     let change = WebhookChange { policy: Some(ordered()), ..WebhookChange::default() };
     repository.webhook_update(plain.id, change, None).await.unwrap().unwrap();
-    let heard = "UPDATE webhook_health SET placing_since = placing_since - interval '1 minute'";
-    client.batch_execute(heard).await.unwrap();
+    heard(&db).await;
     assert!(repository.delivery_place(true).await.unwrap());
     drop(repository);
     // What a connection has read is told when it ends.

@@ -4,17 +4,11 @@ use kos_model::DeliveryPolicy;
 use kos_repository::{Claimed, Next, Repository, WebhookChange, WebhookRecord};
 use kos_test_support::TestDb;
 
-use crate::builders::{claim_governed, claim_of, event, finished, free, ordered, repository, webhook};
+use crate::builders::{claim_governed, claim_of, event, finished, free, heard, ordered, repository, webhook};
 
 async fn change(repository: &Repository, webhook: &WebhookRecord, policy: DeliveryPolicy) -> WebhookRecord {
     let change = WebhookChange { policy: Some(policy), ..WebhookChange::default() };
     repository.webhook_update(webhook.id, change, None).await.unwrap().unwrap()
-}
-
-/// As if every server had heard of it by now.
-async fn heard(db: &TestDb) {
-    let shift = "UPDATE webhook_health SET placing_since = placing_since - interval '1 minute'";
-    db.client().await.batch_execute(shift).await.unwrap();
 }
 
 async fn tell(repository: &Repository, names: &[&str]) {
