@@ -4,7 +4,7 @@
 //! `cargo build --release --bin api-server`.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anstream::println;
 use clap::Parser;
@@ -26,6 +26,10 @@ struct Options {
     /// How many questions of each sort
     #[arg(long, default_value_t = 500)]
     questions: usize,
+    /// Seconds between the last link and the first question: Postgres looks once a minute for what is new, and
+    /// until then asks the table about every link
+    #[arg(long, default_value_t = 100)]
+    rest: u64,
 }
 
 /// Lines of one import.
@@ -35,7 +39,7 @@ const WARM_UP: usize = 20;
 /// Kinds that may close a circle, so that any link is taken.
 const KINDS: [&str; 3] = ["related_to", "supports", "derived_from"];
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     Service::alone(async |service| measure(&options, service).await).await
@@ -46,9 +50,12 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
     let mut web = Web { nodes: options.nodes, chance: Chance::default() };
     fill(service, "items", options.nodes, |number| web.item(number)).await?;
     fill(service, "links", links, |_| web.link()).await?;
+    tokio::time::sleep(Duration::from_secs(options.rest)).await;
     println!("{} items, {links} links", options.nodes);
     ask(service, options, "1 hop", || format!("/graph/neighborhood?depth=1&id={}", web.any())).await?;
     ask(service, options, "2 hops", || format!("/graph/neighborhood?depth=2&id={}", web.any())).await?;
+    ask(service, options, "2, degrees", || format!("/graph/neighborhood?depth=2&degrees=true&id={}", web.any()))
+        .await?;
     ask(service, options, "3 hops", || format!("/graph/neighborhood?depth=3&id={}", web.any())).await?;
     ask(service, options, "path", || format!("/graph/path?from={}&to={}", web.any(), web.any())).await?;
     ask(service, options, "weighted path", || format!("/graph/path?weighted=true&from={}&to={}", web.any(), web.any()))
@@ -122,13 +129,15 @@ async fn fill(service: &Service, what: &str, count: u32, mut line: impl FnMut(u3
 }
 
 async fn ask(service: &Service, options: &Options, name: &str, mut path: impl FnMut() -> String) -> anyhow::Result<()> {
-    let (mut took, mut nodes, mut truncated) = (Vec::new(), 0, 0);
+    let (client, mut took, mut nodes, mut truncated) = (service.client(), Vec::new(), 0, 0);
     for number in 0..WARM_UP + options.questions {
         let path = path();
         let since = Instant::now();
-        let answer = service.get(&path).await?;
+        let answer = client.read(&path).await?;
+        let elapsed = since.elapsed();
+        let answer: Value = serde_json::from_str(&answer)?;
         if number >= WARM_UP {
-            took.push(since.elapsed().as_secs_f64() * 1_000.0);
+            took.push(elapsed.as_secs_f64() * 1_000.0);
             let found = answer.pointer("/nodes").or_else(|| answer.pointer("/path/nodes"));
             nodes += found.and_then(Value::as_array).map_or(0, Vec::len);
             truncated += usize::from(answer.pointer("/truncated") == Some(&json!(true)));

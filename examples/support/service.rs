@@ -166,6 +166,15 @@ impl Client {
         answered("/knowledge/import", request.body(lines)).await
     }
 
+    /// Reads an answer as it came.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub async fn read(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.request(Method::GET, path).send().await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let request = self.request(method, path);
         answered(path, if let Some(body) = body { request.json(body) } else { request }).await

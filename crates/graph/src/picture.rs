@@ -28,6 +28,8 @@ const OTHER_COLOUR: &str = "#79706e";
 const NO_COLOUR: &str = "#c9c4c1";
 const LINE_COLOUR: &str = "#5b6470";
 const ALARM_COLOUR: &str = "#c0392b";
+/// Weights whose lines the legend shows.
+const WEIGHTS: [f64; 3] = [0.0, 0.5, 1.0];
 
 /// Draws a graph. `total` is how many nodes there would be in all, where that is more.
 #[must_use]
@@ -41,7 +43,7 @@ pub fn picture(graph: &Graph, total: Option<u64>) -> String {
     let layout = lay_out(&boxes, &links);
     let colours = Colours::new(&nodes);
     let kinds: BTreeSet<LinkKind> = edges.iter().map(|edge| edge.kind).collect();
-    let rows = colours.rows() + kinds.len() + 3;
+    let rows = colours.rows() + kinds.len() + WEIGHTS.len() + 4;
     let legend = f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) * LEGEND_ROW + 20.0;
     let size = Size {
         width: layout.size.width.max(320.0) + LEGEND,
@@ -220,11 +222,15 @@ fn marker(id: &str, colour: &str) -> String {
     )
 }
 
+fn thickness(weight: f64) -> f64 {
+    0.7 + 1.3 * weight
+}
+
 fn line_attributes(kind: LinkKind, weight: f64) -> String {
     let (dashes, colour) = style(kind);
     let marker = if kind.is_symmetric() { "" } else { " marker-end=\"url(#arrow)\"" };
     let marker = if colour == ALARM_COLOUR { marker.replace("arrow", "alarm") } else { marker.to_owned() };
-    let thickness = 0.7 + 1.3 * weight;
+    let thickness = thickness(weight);
     format!(
         "fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.8\" stroke-width=\"{thickness:.2}\" stroke-dasharray=\"{dashes}\"{marker}"
     )
@@ -331,6 +337,17 @@ fn draw_legend(svg: &mut String, colours: &Colours<'_>, kinds: &BTreeSet<LinkKin
         let attributes = line_attributes(*kind, 0.6);
         row(&kind.as_str().replace('_', " "), false, &|y| {
             format!("<path d=\"M{:.1} {y:.1}L{:.1} {y:.1}\" {attributes}/>", x, x + 36.0)
+        });
+    }
+    if kinds.is_empty() {
+        return;
+    }
+    row("Weight", true, &|_| String::new());
+    for weight in WEIGHTS {
+        let thickness = thickness(weight);
+        row(&weight.to_string(), false, &|y| {
+            let line = format!("M{:.1} {y:.1}L{:.1} {y:.1}", x, x + 36.0);
+            format!("<path d=\"{line}\" stroke=\"{LINE_COLOUR}\" stroke-width=\"{thickness:.2}\"/>")
         });
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kos_model::Violation;
-use kos_repository::Repository;
+use kos_repository::{Fitting, Repository};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,7 +19,7 @@ const MAX_LIMIT: u32 = 200;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// How many items, 1 to 200; 50 when not given.
+    /// How many items, 1 to 200; 50 when not given. A page of very long texts (8 MiB) ends earlier.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
     /// `next_cursor` of the page before.
@@ -96,10 +96,13 @@ impl<K: Serialize> SealedRequest<K> {
         self.limit + 1
     }
 
-    pub(crate) fn page<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> K, view: impl Fn(R) -> T) -> Result<Page<T>> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
+    pub(crate) fn page<R, T>(
+        &self,
+        rows: impl Into<Fitting<R>>,
+        key: impl Fn(&R) -> K,
+        view: impl Fn(R) -> T,
+    ) -> Result<Page<T>> {
+        let (rows, has_more) = cut(rows.into(), self.limit);
         let next_cursor = rows.last().filter(|_| has_more).map(|row| self.seal(&key(row))).transpose()?;
         Ok(Page { data: rows.into_iter().map(view).collect(), has_more, next_cursor })
     }
@@ -124,11 +127,23 @@ impl PageRequest {
 
 impl<T> Page<T> {
     /// The first `limit` rows; those that follow say that there are more.
-    pub(crate) fn cut<R>(mut rows: Vec<R>, limit: u32, cursor: impl Fn(&R) -> String, view: impl Fn(R) -> T) -> Self {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
+    pub(crate) fn cut<R>(
+        rows: impl Into<Fitting<R>>,
+        limit: u32,
+        cursor: impl Fn(&R) -> String,
+        view: impl Fn(R) -> T,
+    ) -> Self {
+        let (rows, has_more) = cut(rows.into(), limit);
         let next_cursor = rows.last().filter(|_| has_more).map(cursor);
         Self { data: rows.into_iter().map(view).collect(), has_more, next_cursor }
     }
+}
+
+/// At most `limit` rows, and whether there are more.
+fn cut<R>(fitting: Fitting<R>, limit: u32) -> (Vec<R>, bool) {
+    let Fitting { mut rows, is_cut } = fitting;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = is_cut || rows.len() > limit;
+    rows.truncate(limit);
+    (rows, has_more)
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kos_model::{Violation, Violations};
-use kos_repository::{Listed, Order, Part, Place, SortColumn};
+use kos_repository::{Fitting, Listed, Order, Part, Place, SortColumn};
 use uuid::Uuid;
 
 use crate::page::{Page, PageQuery};
@@ -56,7 +56,12 @@ impl SortedRequest {
         self.part.clone()
     }
 
-    pub(crate) fn page<R, T>(&self, rows: Vec<Listed<R>>, id: impl Fn(&R) -> Uuid, view: impl Fn(R) -> T) -> Page<T> {
+    pub(crate) fn page<R, T>(
+        &self,
+        rows: impl Into<Fitting<Listed<R>>>,
+        id: impl Fn(&R) -> Uuid,
+        view: impl Fn(R) -> T,
+    ) -> Page<T> {
         let cursor = |row: &Listed<R>| {
             let place = (self.sort.as_str(), row.key.as_str(), id(&row.record));
             URL_SAFE_NO_PAD.encode(serde_json::to_vec(&place).unwrap_or_default())

@@ -21,7 +21,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
-use crate::graph::OverviewCache;
+use crate::graph::{Degrees, OverviewCache};
 use crate::seal::KeyRing;
 use crate::search::{Tally, Words};
 use crate::stats::CensusCache;
@@ -72,6 +72,7 @@ pub struct Repository {
     pub(crate) vectors: Arc<RwLock<VectorIndex>>,
     pub(crate) compared: Arc<RwLock<Compared>>,
     pub(crate) overview: OverviewCache,
+    pub(crate) degrees: Degrees,
     pub(crate) census: CensusCache,
 }
 
@@ -95,6 +96,7 @@ impl Repository {
             vectors: Arc::default(),
             compared: Arc::default(),
             overview: OverviewCache::default(),
+            degrees: Degrees::default(),
             census: CensusCache::default(),
         })
     }

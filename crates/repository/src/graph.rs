@@ -1,9 +1,11 @@
 //! The graph over knowledge, read: what lies around an item, paths, parts of it, the whole, its figures.
 //!
-//! The searches are kos-graph's; here is where they get their links from, a level at a time. Each answer is
-//! read in one snapshot, so that it fits together.
+//! The searches are kos-graph's; here is where they get their links from, a level at a time. A path is read in
+//! one snapshot, so that it holds together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod nodes;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +13,14 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::try_join;
 use kos_graph::{Adjacent, Cheapest, Edge, Graph, Hops, Neighborhood, Node, Overview, Route, Search, Walk};
 use kos_model::{KnowledgeId, LinkId, LinkKind};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use self::nodes::nodes_counted;
+pub(crate) use self::nodes::{Degrees, missing_of, nodes_of};
 use crate::database::Repository;
 use crate::error::Result;
 use crate::link::{kind_of, names};
@@ -48,12 +53,14 @@ pub struct Reach {
     pub depth: u32,
     /// Nodes, at most.
     pub limit: usize,
+    /// Count the links of each node in the whole graph.
+    pub degrees: bool,
 }
 
 /// What lies around an item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Around {
-    /// The nodes with their distance, the nearest first, and every link between them that the walk allows.
+    /// The nodes with their distance, the nearest first; their degrees are 0 unless they were to be counted.
     pub nodes: Vec<(Node, u32)>,
     /// The links, the strongest first.
     pub edges: Vec<Edge>,
@@ -107,20 +114,6 @@ pub struct GraphOverview {
 
 /// The figures of a large graph, and when they were counted.
 pub(crate) type OverviewCache = Arc<Mutex<Option<(Instant, Arc<GraphOverview>)>>>;
-
-#[derive(QueryableByName)]
-pub(crate) struct NodeRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Nullable<Text>)]
-    title: Option<String>,
-    #[diesel(sql_type = Text)]
-    start: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    domain: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    degree: i64,
-}
 
 #[derive(QueryableByName)]
 struct EdgeRow {
@@ -184,31 +177,16 @@ FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
     ORDER BY weight DESC, link LIMIT $5
 ) AS e";
 
-/// What people see of nodes, and how many links each has in the whole graph.
-macro_rules! nodes {
-    ($which:literal) => {
-        concat!(
-            "
-SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
-    (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
-    + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0) AS degree
-FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id WHERE k.deleted_at IS NULL AND ",
-            $which
-        )
-    };
-}
-
-const NODES: &str = nodes!("k.id = ANY($1)");
-
-const NODE_PAGE: &str = nodes!("($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $2");
-
-const THERE: &str = "SELECT id FROM knowledge WHERE id = ANY($1) AND deleted_at IS NULL";
-
-/// The links between some nodes, the strongest first.
+/// The links between some nodes, the strongest first: those that lead from each, as far as they lead to another.
+/// `OFFSET` and `IS TRUE` keep the planner from looking for a link of each kind from each node to each other.
 const BETWEEN: &str = "
-SELECT l.id, l.source_id, l.target_id, l.kind, l.weight FROM knowledge_links l
-WHERE l.source_id = ANY($1) AND l.target_id = ANY($1) AND l.valid_to IS NULL AND l.gone_ends = 0
-  AND l.kind = ANY($2) AND l.weight >= $3
+SELECT l.id, l.source_id, l.target_id, l.kind, l.weight
+FROM unnest($1) AS s (id) CROSS JOIN LATERAL (
+    SELECT l.id, l.source_id, l.target_id, l.kind, l.weight FROM knowledge_links l
+    WHERE l.source_id = s.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($2) AND l.weight >= $3
+      AND (l.target_id IN (SELECT unnest($1))) IS TRUE
+    OFFSET 0
+) AS l
 ORDER BY l.weight DESC, l.id LIMIT $4";
 
 const EDGES_BY_ID: &str =
@@ -249,26 +227,31 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_around(&self, id: KnowledgeId, walk: &Walk, reach: Reach) -> Result<Option<Around>> {
-        let mut connection = self.connection().await?;
-        let mut snapshot = connection.build_transaction().read_only().repeatable_read();
-        snapshot
-            .run(async |tx| {
-                if missing_in_tx(tx, &[id]).await?.is_some() {
-                    return Ok(None);
-                }
-                let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
-                let mut unwalked = Vec::new();
-                while let Some(level) = around.wants() {
-                    if around.is_full() && walk.is_over_everything() {
-                        // No new node could come of it, and where to go on shows in the degrees.
-                        unwalked = around.leave();
-                        break;
-                    }
-                    around.take(adjacent_in_tx(tx, &level, walk, Some(FAN_OUT)).await?);
-                }
-                around_in_tx(tx, &around, &unwalked, walk).await.map(Some)
-            })
-            .await
+        // Without a transaction, which would cost as much again as a small walk: what is read was there, if not all
+        // of it at one moment.
+        let connection = self.connection().await?;
+        let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
+        let start = [id];
+        let first = adjacent(&connection, &start, walk, Some(FAN_OUT));
+        let (missing, first) = try_join(missing_of(&connection, &start), first).await?;
+        if !missing.is_empty() {
+            return Ok(None);
+        }
+        around.take(first);
+        let mut unwalked = Vec::new();
+        while let Some(level) = around.wants() {
+            if around.is_full() && walk.is_over_everything() {
+                // No new node could come of it, and where to go on shows in the degrees.
+                unwalked = around.leave();
+                break;
+            }
+            around.take(adjacent(&connection, &level, walk, Some(FAN_OUT)).await?);
+        }
+        let unwalked: HashSet<KnowledgeId> = unwalked.into_iter().collect();
+        let ids: Vec<KnowledgeId> = around.reached().iter().map(|reached| reached.id).collect();
+        let counts = |id: &KnowledgeId| reach.degrees || unwalked.contains(id);
+        let part = self.part(&connection, &ids, walk, counts).await?;
+        Ok(Some(around_of(&around, &unwalked, part)))
     }
 
     /// A path from one item to another.
@@ -290,11 +273,11 @@ impl Repository {
                 if wish.weighted {
                     let mut search = Cheapest::new(from, to, wish.max_depth, PATH_NODES, PATH_FAN_OUT);
                     search_in_tx(tx, &mut search, walk, fan_out, time).await?;
-                    path_in_tx(tx, search.route(), search.cost(), search.truncated()).await
+                    self.path_in_tx(tx, search.route(), search.cost(), search.truncated()).await
                 } else {
                     let mut search = Hops::new(from, to, wish.max_depth, PATH_NODES, PATH_FAN_OUT);
                     search_in_tx(tx, &mut search, walk, fan_out, time).await?;
-                    path_in_tx(tx, search.route(), None, search.truncated()).await
+                    self.path_in_tx(tx, search.route(), None, search.truncated()).await
                 }
             })
             .await
@@ -305,7 +288,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_missing(&self, ids: &[KnowledgeId]) -> Result<Option<KnowledgeId>> {
-        missing_in_tx(&mut *self.connection().await?, ids).await
+        Ok(missing_of(&*self.connection().await?, ids).await?.into_iter().next())
     }
 
     /// These items as nodes, in this order; those that do not exist are left out.
@@ -313,7 +296,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_nodes(&self, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
-        nodes_in_tx(&mut *self.connection().await?, ids).await
+        nodes_of(&*self.connection().await?, &self.degrees, ids).await
     }
 
     /// These items and the links between them.
@@ -321,9 +304,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_of(&self, ids: &[KnowledgeId]) -> Result<Subgraph> {
-        let mut connection = self.connection().await?;
-        let mut snapshot = connection.build_transaction().read_only().repeatable_read();
-        snapshot.run(async |tx| part_in_tx(tx, ids).await).await
+        self.subgraph(&*self.connection().await?, ids).await
     }
 
     /// The items of a domain that have the most links, at most `limit`, and the links between them.
@@ -343,7 +324,7 @@ impl Repository {
                     .get_results(tx)
                     .await?;
                 let ids: Vec<KnowledgeId> = rows.into_iter().map(|row| KnowledgeId(row.id)).collect();
-                let part = part_in_tx(tx, &ids).await?;
+                let part = self.subgraph(tx, &ids).await?;
                 let is_cut = signed(ids.len()) < count.count;
                 Ok(Subgraph { truncated: part.truncated || is_cut, total: u64::try_from(count.count).ok(), ..part })
             })
@@ -355,13 +336,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_node_page(&self, after: Option<KnowledgeId>, limit: u32) -> Result<Vec<Node>> {
-        let mut connection = self.connection().await?;
-        let rows: Vec<NodeRow> = sql_query(NODE_PAGE)
-            .bind::<Nullable<SqlUuid>, _>(after.map(|id| id.0))
-            .bind::<BigInt, _>(i64::from(limit))
-            .get_results(&mut connection)
-            .await?;
-        Ok(rows.into_iter().map(NodeRow::read).collect())
+        nodes::page(&*self.connection().await?, after, limit).await
     }
 
     /// Every link in the order of its id, after `after`, at most `limit`.
@@ -411,6 +386,42 @@ impl Repository {
         let nodes = u64::try_from(nodes.count).unwrap_or_default().max(counted.linked);
         Ok(GraphOverview { nodes, counted, truncated })
     }
+
+    /// These items and the links between them that a walk allows, and whether there were more links than an answer
+    /// holds. Links of what was deleted or restored between the two looks are left out.
+    async fn part(
+        &self,
+        reader: &AsyncPgConnection,
+        ids: &[KnowledgeId],
+        walk: &Walk,
+        counts: impl Fn(&KnowledgeId) -> bool,
+    ) -> Result<(Graph, bool)> {
+        let nodes = nodes_counted(reader, &self.degrees, ids, counts);
+        let (nodes, (mut edges, is_cut)) = try_join(nodes, between(reader, ids, walk)).await?;
+        let there: HashSet<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
+        edges.retain(|edge| there.contains(&edge.source) && there.contains(&edge.target));
+        Ok((Graph { nodes, edges }, is_cut))
+    }
+
+    async fn subgraph(&self, reader: &AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Subgraph> {
+        let every = Walk::new(&[], kos_graph::Direction::Both, 0.0);
+        let (graph, truncated) = self.part(reader, ids, &every, |_every| true).await?;
+        Ok(Subgraph { graph, truncated, total: None })
+    }
+
+    async fn path_in_tx(
+        &self,
+        tx: &AsyncPgConnection,
+        route: Option<Route>,
+        cost: Option<f64>,
+        truncated: bool,
+    ) -> Result<PathRecord> {
+        let Some(route) = route else { return Ok(PathRecord { path: None, cost: None, truncated }) };
+        let nodes = nodes_of(tx, &self.degrees, &route.nodes);
+        let (nodes, mut edges) = try_join(nodes, edges_of(tx, &route.links)).await?;
+        let edges = route.links.iter().filter_map(|id| edges.remove(id)).collect();
+        Ok(PathRecord { path: Some(Graph { nodes, edges }), cost, truncated })
+    }
 }
 
 /// Runs a search to its end, or until its time is over.
@@ -429,15 +440,15 @@ pub(crate) async fn search_in_tx(
             break;
         }
         let walk = if wanted.backwards { &backwards } else { walk };
-        let links = adjacent_in_tx(tx, &wanted.nodes, walk, fan_out).await?;
+        let links = adjacent(tx, &wanted.nodes, walk, fan_out).await?;
         search.take(&wanted, &links);
     }
     Ok(())
 }
 
 /// The links of each node, one more than the fan-out, to tell whether there are more.
-async fn adjacent_in_tx(
-    tx: &mut AsyncPgConnection,
+async fn adjacent(
+    reader: &AsyncPgConnection,
     nodes: &[KnowledgeId],
     walk: &Walk,
     fan_out: Option<usize>,
@@ -448,7 +459,7 @@ async fn adjacent_in_tx(
         .bind::<Array<Text>, _>(names(&walk.inward))
         .bind::<Double, _>(walk.min_weight)
         .bind::<Nullable<BigInt>, _>(fan_out.map(|fan_out| signed(fan_out + 1)))
-        .get_results(tx)
+        .get_results(&mut &*reader)
         .await?;
     let read = |row: AdjacentRow| Adjacent {
         here: KnowledgeId(row.here),
@@ -459,88 +470,49 @@ async fn adjacent_in_tx(
     Ok(rows.into_iter().map(read).collect())
 }
 
-/// These items as nodes, in this order; those that do not exist are left out.
-pub(crate) async fn nodes_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
-    let rows: Vec<NodeRow> = statement(NODES).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(tx).await?;
-    let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
-    let mut nodes: Vec<Node> = rows.into_iter().map(NodeRow::read).collect();
-    nodes.sort_by_key(|node| places.get(&node.id.0).copied());
-    Ok(nodes)
-}
-
-async fn missing_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Option<KnowledgeId>> {
-    let rows: Vec<IdRow> = statement(THERE).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(tx).await?;
-    let there: HashSet<Uuid> = rows.into_iter().map(|row| row.id).collect();
-    Ok(ids.iter().find(|id| !there.contains(&id.0)).copied())
-}
-
 /// The links between some nodes, and whether there were more than an answer holds.
-async fn between_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId], walk: &Walk) -> Result<(Vec<Edge>, bool)> {
-    let kinds: Vec<LinkKind> = walk.out.iter().chain(&walk.inward).copied().collect();
-    let rows: Vec<EdgeRow> = sql_query(BETWEEN)
+async fn between(reader: &AsyncPgConnection, ids: &[KnowledgeId], walk: &Walk) -> Result<(Vec<Edge>, bool)> {
+    let kinds: BTreeSet<LinkKind> = walk.out.iter().chain(&walk.inward).copied().collect();
+    let kinds: Vec<LinkKind> = kinds.into_iter().collect();
+    let rows: Vec<EdgeRow> = statement(BETWEEN)
         .bind::<Array<SqlUuid>, _>(uuids(ids))
         .bind::<Array<Text>, _>(names(&kinds))
         .bind::<Double, _>(walk.min_weight)
         .bind::<BigInt, _>(signed(MAX_LINKS + 1))
-        .get_results(tx)
+        .get_results(&mut &*reader)
         .await?;
     let is_cut = rows.len() > MAX_LINKS;
     let edges = rows.into_iter().take(MAX_LINKS).map(EdgeRow::read).collect::<Result<_>>()?;
     Ok((edges, is_cut))
 }
 
-async fn around_in_tx(
-    tx: &mut AsyncPgConnection,
+async fn edges_of(reader: &AsyncPgConnection, ids: &[LinkId]) -> Result<BTreeMap<LinkId, Edge>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<EdgeRow> = statement(EDGES_BY_ID).bind::<Array<SqlUuid>, _>(ids).get_results(&mut &*reader).await?;
+    rows.into_iter().map(|row| row.read().map(|edge| (edge.id, edge))).collect()
+}
+
+fn around_of(
     around: &Neighborhood,
-    unwalked: &[KnowledgeId],
-    walk: &Walk,
-) -> Result<Around> {
+    unwalked: &HashSet<KnowledgeId>,
+    (Graph { nodes, edges }, is_cut): (Graph, bool),
+) -> Around {
     let depths: HashMap<KnowledgeId, u32> =
         around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-    let ids: Vec<KnowledgeId> = around.reached().iter().map(|reached| reached.id).collect();
-    let nodes = nodes_in_tx(tx, &ids).await?;
-    let (edges, is_cut) = between_in_tx(tx, &ids, walk).await?;
     let mut shown: HashMap<KnowledgeId, u32> = HashMap::new();
     for end in edges.iter().flat_map(|edge| [edge.source, edge.target]) {
         *shown.entry(end).or_default() += 1;
     }
-    let unwalked: HashSet<&KnowledgeId> = unwalked.iter().collect();
     let leads_on =
         |node: &&Node| unwalked.contains(&node.id) && node.degree > shown.get(&node.id).copied().unwrap_or_default();
     let mut frontier = around.frontier().clone();
     frontier.extend(nodes.iter().filter(leads_on).map(|node| node.id));
-    Ok(Around {
+    Around {
         nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
         edges,
         truncated: is_cut || !frontier.is_empty(),
         frontier: frontier.into_iter().collect(),
-    })
-}
-
-async fn part_in_tx(tx: &mut AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Subgraph> {
-    let nodes = nodes_in_tx(tx, ids).await?;
-    let there: Vec<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
-    let every = Walk::new(&[], kos_graph::Direction::Both, 0.0);
-    let (edges, truncated) = between_in_tx(tx, &there, &every).await?;
-    Ok(Subgraph { graph: Graph { nodes, edges }, truncated, total: None })
-}
-
-async fn path_in_tx(
-    tx: &mut AsyncPgConnection,
-    route: Option<Route>,
-    cost: Option<f64>,
-    truncated: bool,
-) -> Result<PathRecord> {
-    let Some(route) = route else { return Ok(PathRecord { path: None, cost: None, truncated }) };
-    let ids: Vec<Uuid> = route.links.iter().map(|id| id.0).collect();
-    let rows: Vec<EdgeRow> = statement(EDGES_BY_ID).bind::<Array<SqlUuid>, _>(ids).get_results(tx).await?;
-    let mut edges: BTreeMap<LinkId, Edge> = BTreeMap::new();
-    for row in rows {
-        let edge = row.read()?;
-        edges.insert(edge.id, edge);
     }
-    let edges = route.links.iter().filter_map(|id| edges.remove(id)).collect();
-    Ok(PathRecord { path: Some(Graph { nodes: nodes_in_tx(tx, &route.nodes).await?, edges }), cost, truncated })
 }
 
 fn with_depth(node: Node, depths: &HashMap<KnowledgeId, u32>) -> (Node, u32) {
@@ -554,17 +526,6 @@ fn uuids(ids: &[KnowledgeId]) -> Vec<Uuid> {
 
 fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-impl NodeRow {
-    pub(crate) fn read(self) -> Node {
-        Node {
-            id: KnowledgeId(self.id),
-            label: kos_graph::label(self.title.as_deref(), &self.start),
-            domain: self.domain,
-            degree: u32::try_from(self.degree).unwrap_or(u32::MAX),
-        }
-    }
 }
 
 impl EdgeRow {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::fitting::{Fitting, fitting};
 use crate::reference::{References, Referred};
 use crate::schema::interactions;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -159,9 +160,9 @@ impl Repository {
         &self,
         filter: &InteractionFilter,
         part: &Part,
-    ) -> Result<Vec<Listed<InteractionRecord>>> {
+    ) -> Result<Fitting<Listed<InteractionRecord>>> {
         let mut connection = self.connection().await?;
-        let rows: Vec<Listed<InteractionRow>> = sql_query(part.select(COLUMNS, TABLES, CONDITIONS))
+        let rows = sql_query(part.select(COLUMNS, TABLES, CONDITIONS))
             .bind::<Nullable<Text>, _>(part.key())
             .bind::<Nullable<SqlUuid>, _>(part.id())
             .bind::<BigInt, _>(i64::from(part.limit))
@@ -170,9 +171,10 @@ impl Repository {
             .bind::<Nullable<Bool>, _>(filter.has_feedback)
             .bind::<Nullable<Timestamptz>, _>(filter.since)
             .bind::<Nullable<Timestamptz>, _>(filter.until)
-            .get_results(&mut connection)
+            .load_stream(&mut connection)
             .await?;
-        Ok(rows.into_iter().map(|it| Listed { record: it.record.read(), key: it.key }).collect())
+        let bytes = |row: &Listed<InteractionRow>| row.record.query.len() + row.record.response.len();
+        Ok(fitting(rows, bytes).await?.map(|it| Listed { record: it.record.read(), key: it.key }))
     }
 
     /// Notes what the asker thought of an answer, in the place of what was noted before. `None` when there is no

@@ -20,8 +20,9 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::graph::{NodeRow, nodes_in_tx, search_in_tx};
+use crate::graph::{missing_of, search_in_tx};
 use crate::schema::knowledge_links;
+use crate::statement::{Bind as _, statement};
 
 /// How often a link that others make and remove meanwhile is tried.
 const TRIES: usize = 5;
@@ -119,6 +120,16 @@ struct LinkRow {
 }
 
 #[derive(QueryableByName)]
+struct EndRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Text)]
+    start: String,
+}
+
+#[derive(QueryableByName)]
 struct SeenRow {
     #[diesel(embed)]
     link: LinkRow,
@@ -151,9 +162,13 @@ ORDER BY s.id DESC LIMIT $7";
 /// A live link between two items that are there.
 const LIVE: &str = "SELECT l.* FROM knowledge_links l WHERE l.id = $1 AND l.valid_to IS NULL AND l.gone_ends = 0";
 
+/// What people see of items.
+const LABELS: &str = "
+SELECT k.id, k.title, left(k.content, 200) AS start FROM knowledge k WHERE k.id = ANY($1) AND k.deleted_at IS NULL";
+
 /// Held against being deleted, in the order of their ids, so that no two writers wait for each other.
 const ENDS: &str = "
-SELECT k.id, k.title, left(k.content, 200) AS start, NULL::text AS domain, 0::bigint AS degree FROM knowledge k
+SELECT k.id, k.title, left(k.content, 200) AS start FROM knowledge k
 WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR SHARE";
 
 impl Repository {
@@ -220,7 +235,7 @@ impl Repository {
         limit: u32,
     ) -> Result<Option<Vec<SeenLink>>> {
         let mut connection = self.connection().await?;
-        if nodes_in_tx(&mut connection, &[id]).await?.is_empty() {
+        if !missing_of(&connection, &[id]).await?.is_empty() {
             return Ok(None);
         }
         let rows: Vec<SeenRow> = sql_query(SEEN)
@@ -307,9 +322,9 @@ fn ordered(links: &[NewLink]) -> Vec<(usize, &NewLink)> {
 
 async fn ends_in_tx(tx: &mut AsyncPgConnection, links: &[NewLink]) -> Result<BTreeMap<KnowledgeId, String>> {
     let ids: BTreeSet<Uuid> = links.iter().flat_map(|link| [link.source_id().0, link.target_id().0]).collect();
-    let rows: Vec<NodeRow> =
-        sql_query(ENDS).bind::<Array<SqlUuid>, _>(ids.into_iter().collect::<Vec<_>>()).get_results(tx).await?;
-    Ok(rows.into_iter().map(NodeRow::read).map(|node| (node.id, node.label)).collect())
+    let rows: Vec<EndRow> =
+        statement(ENDS).bind::<Array<SqlUuid>, _>(ids.into_iter().collect::<Vec<_>>()).get_results(tx).await?;
+    Ok(rows.into_iter().map(EndRow::read).collect())
 }
 
 /// Two writers of such a kind must not each close one half of a circle that neither sees.
@@ -469,8 +484,11 @@ fn event_of(fate: &LinkFate, ends: &BTreeMap<KnowledgeId, String>) -> Option<New
 }
 
 async fn told_in_tx(tx: &mut AsyncPgConnection, known: Known, record: &LinkRecord) -> Result<NewEvent> {
-    let nodes = nodes_in_tx(tx, &[record.source_id, record.target_id]).await?;
-    Ok(told(known, record, &nodes.into_iter().map(|node| (node.id, node.label)).collect()))
+    let rows: Vec<EndRow> = statement(LABELS)
+        .bind::<Array<SqlUuid>, _>([record.source_id.0, record.target_id.0].as_slice())
+        .get_results(tx)
+        .await?;
+    Ok(told(known, record, &rows.into_iter().map(EndRow::read).collect()))
 }
 
 /// What listeners are told of a link.
@@ -524,6 +542,12 @@ impl LinkRow {
             updated_at: self.updated_at,
             valid_to: self.valid_to,
         })
+    }
+}
+
+impl EndRow {
+    fn read(self) -> (KnowledgeId, String) {
+        (KnowledgeId(self.id), kos_graph::label(self.title.as_deref(), &self.start))
     }
 }
 

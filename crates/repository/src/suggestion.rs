@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::Result;
-use crate::graph::nodes_in_tx;
+use crate::graph::{Degrees, missing_of, nodes_of};
 use crate::schema::link_dismissals;
 
 /// A word that more texts have is not rare.
@@ -215,7 +215,7 @@ impl Repository {
                 for (other, reason) in used_together_in_tx(tx, id).await? {
                     reasons.entry(other).or_default().push(reason);
                 }
-                suggestions_in_tx(tx, id, reasons, limit).await.map(Some)
+                suggestions_in_tx(tx, &self.degrees, id, reasons, limit).await.map(Some)
             })
             .await
     }
@@ -227,9 +227,7 @@ impl Repository {
     /// The database is unavailable.
     pub async fn suggestion_dismiss(&self, a: KnowledgeId, b: KnowledgeId) -> Result<Vec<KnowledgeId>> {
         let mut connection = self.connection().await?;
-        let there: BTreeSet<KnowledgeId> =
-            nodes_in_tx(&mut connection, &[a, b]).await?.into_iter().map(|node| node.id).collect();
-        let missing: Vec<KnowledgeId> = [a, b].into_iter().filter(|id| !there.contains(id)).collect();
+        let missing = missing_of(&connection, &[a, b]).await?;
         if missing.is_empty() {
             diesel::insert_into(link_dismissals::table)
                 .values((link_dismissals::low_id.eq(a.min(b).0), link_dismissals::high_id.eq(a.max(b).0)))
@@ -295,6 +293,7 @@ async fn used_together_in_tx(tx: &mut AsyncPgConnection, id: KnowledgeId) -> Res
 /// Each reason by itself may be wrong: together they are surer than any of them.
 async fn suggestions_in_tx(
     tx: &mut AsyncPgConnection,
+    degrees: &Degrees,
     id: KnowledgeId,
     mut reasons: BTreeMap<Uuid, Vec<Reason>>,
     limit: usize,
@@ -312,7 +311,7 @@ async fn suggestions_in_tx(
     scored.truncate(limit.saturating_mul(2));
     let ids: Vec<KnowledgeId> = scored.iter().map(|(id, _, _)| KnowledgeId(*id)).collect();
     let mut nodes: BTreeMap<Uuid, Node> =
-        nodes_in_tx(tx, &ids).await?.into_iter().map(|node| (node.id.0, node)).collect();
+        nodes_of(tx, degrees, &ids).await?.into_iter().map(|node| (node.id.0, node)).collect();
     let suggestion = |(id, score, reasons)| nodes.remove(&id).map(|node| Suggestion { node, score, reasons });
     Ok(scored.into_iter().filter_map(suggestion).take(limit).collect())
 }

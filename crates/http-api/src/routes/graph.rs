@@ -26,7 +26,7 @@ pub(crate) struct NodeView {
     label: String,
     /// The domain's name.
     domain: Option<String>,
-    /// How many links it has in the whole graph.
+    /// How many links it has in the whole graph; of an item of more than 100, counted within the last minute.
     degree: u32,
 }
 

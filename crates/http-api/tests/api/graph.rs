@@ -43,8 +43,11 @@ async fn a_walk_goes_as_far_as_asked_in_the_direction_asked_over_the_kinds_asked
     let near = around(a.clone()).await;
     assert_eq!(texts(&near["nodes"], "label"), ["item 0", "item 1", "item 3"]);
     assert_eq!((&near["truncated"], &near["frontier"]), (&json!(false), &json!([])));
-    let first = json!({"id": a, "label": "item 0", "domain": "things", "depth": 0, "degree": 2});
+    let first = json!({"id": a, "label": "item 0", "domain": "things", "depth": 0});
     assert_eq!(near["nodes"][0], first);
+    let counted = around(format!("{a}&degrees=true")).await;
+    let degrees = counted["nodes"].as_array().unwrap().iter().map(|node| node["degree"].as_u64());
+    assert_eq!(degrees.collect::<Vec<_>>(), [Some(2), Some(2), Some(1)]);
     assert_eq!(near["links"][0]["source_id"], json!(a));
     assert_eq!(texts(&near["links"], "kind"), ["depends_on", "part_of"]);
     let far = around(format!("{a}&depth=2")).await;
@@ -73,7 +76,7 @@ async fn a_hub_is_cut_short_at_its_strongest_links_and_says_where_to_go_on() {
     );
     bench.db.client().await.batch_execute(&statement).await.unwrap();
     for (limit, nodes) in [("", 200), ("&limit=50", 50), ("&limit=2000", 201)] {
-        let cut = ok(&bench, &format!("/graph/neighborhood?id={hub}&depth=3{limit}")).await;
+        let cut = ok(&bench, &format!("/graph/neighborhood?id={hub}&depth=3&degrees=true{limit}")).await;
         assert_eq!((cut["nodes"].as_array().unwrap().len(), &cut["truncated"]), (nodes, &json!(true)), "{limit}");
         assert_eq!(cut["frontier"], json!([hub]));
         assert_eq!(cut["nodes"][0]["degree"], 300);
@@ -194,7 +197,7 @@ async fn what_was_deleted_is_in_no_answer_about_the_graph() {
     }
     let stats = ok(&bench, "/graph/stats").await;
     assert_eq!((&stats["nodes"], &stats["links"], &stats["orphans"]), (&json!(2), &json!(0), &json!(2)));
-    assert_eq!(ok(&bench, &format!("/graph/neighborhood?id={a}")).await["nodes"][0]["degree"], 0);
+    assert_eq!(ok(&bench, &format!("/graph/neighborhood?id={a}&degrees=true")).await["nodes"][0]["degree"], 0);
     for path in [
         format!("/graph/neighborhood?id={gone}"),
         format!("/graph/path?from={a}&to={gone}"),

@@ -161,3 +161,32 @@ async fn bad_parameters_are_told_by_name() {
     }
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_very_long_texts_ends_before_it_is_too_large() {
+    let bench = Bench::new().await;
+    let long = "INSERT INTO knowledge (content, content_hash, domain_id)
+                SELECT n || repeat(' шум', 50000), n::text::bytea, NULL FROM generate_series(100, 129) AS n";
+    bench.db.client().await.batch_execute(long).await.unwrap();
+    let first = bench.get("/knowledge?limit=200").await;
+    assert!(first.text.len() < 10 << 20, "{}", first.text.len());
+    assert_eq!(first.json()["has_more"], true);
+    let texts = pages(&bench, "sort=created_at", 200).await;
+    let numbers: Vec<&str> = texts.iter().filter_map(|text| text.split(' ').next()).collect();
+    assert_eq!(numbers, (100..130).map(|number| number.to_string()).collect::<Vec<_>>());
+
+    let mut found = Vec::new();
+    let mut request = json!({"query": "шум", "limit": 100, "sort": "created_at"});
+    loop {
+        let page = bench.post("/search", &request).await;
+        assert!(page.text.len() < 10 << 20, "{}", page.text.len());
+        let page = page.json();
+        found.extend(page["results"].as_array().unwrap().iter().map(|hit| hit["id"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        request["cursor"] = cursor.into();
+    }
+    found.sort_by_key(ToString::to_string);
+    found.dedup();
+    assert_eq!(found.len(), 30);
+    bench.finish().await;
+}

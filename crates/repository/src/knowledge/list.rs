@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{KnowledgeRecord, KnowledgeRow, read};
 use crate::database::Repository;
 use crate::error::Result;
+use crate::fitting::{Fitting, fitting};
 use crate::schema::{domains, knowledge};
 
 /// Which knowledge is wanted; every condition that is given must hold.
@@ -87,7 +88,7 @@ impl KnowledgeOrder {
 type Query<'a> = knowledge::BoxedQuery<'a, Pg>;
 
 impl Repository {
-    /// Knowledge of that kind in that order, after the key, at most `limit`.
+    /// Knowledge of that kind in that order, after the key, at most `limit`, and less where the texts are long.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -97,19 +98,21 @@ impl Repository {
         order: KnowledgeOrder,
         after: Option<KnowledgeKey>,
         limit: u32,
-    ) -> Result<Vec<KnowledgeRecord>> {
+    ) -> Result<Fitting<KnowledgeRecord>> {
         let mut connection = self.connection().await?;
         let mut query = filtered(filter);
         if let Some(name) = &filter.domain {
             let named = domains::table.filter(domains::name.eq(name)).select(domains::id);
-            let Some(id) = named.first::<Uuid>(&mut connection).await.optional()? else { return Ok(Vec::new()) };
+            let Some(id) = named.first::<Uuid>(&mut connection).await.optional()? else { return Ok(Vec::new().into()) };
             query = query.filter(knowledge::domain_id.eq(id));
         }
-        let rows: Vec<(KnowledgeRow, Option<Uuid>)> = ordered(query, order, after)
+        let rows = ordered(query, order, after)
             .limit(limit.into())
             .select((KnowledgeRow::as_select(), knowledge::domain_id))
-            .load(&mut connection)
+            .load_stream(&mut connection)
             .await?;
+        let Fitting { rows, is_cut } =
+            fitting(rows, |(row, _): &(KnowledgeRow, Option<Uuid>)| row.content.len()).await?;
         let named: BTreeSet<Uuid> = rows.iter().filter_map(|(_, id)| *id).collect();
         let named: Vec<(Uuid, String, Option<f64>)> = domains::table
             .filter(domains::id.eq_any(named.into_iter().collect::<Vec<_>>()))
@@ -123,7 +126,7 @@ impl Repository {
             let (name, half_life) = domain.map_or((None, None), |(name, half_life)| (Some(name), half_life));
             read((row, name, half_life))
         };
-        rows.into_iter().map(joined).collect()
+        Ok(Fitting { rows: rows.into_iter().map(joined).collect::<Result<_>>()?, is_cut })
     }
 }
 

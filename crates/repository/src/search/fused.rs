@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::statement::{FITS, HIGHLIGHT_CONTENT, Prepared};
 use super::{Facet, Found, HitRow, Places, SearchHit};
 use crate::error::{Error, Result};
+use crate::fitting::fitting;
 
 /// Finds by meaning, at the most.
 pub(super) const NEAREST: usize = 100;
@@ -106,9 +107,9 @@ impl Prepared<'_> {
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
             .bind::<Text, _>(self.stems.join(" | "))
-            .get_results(tx)
+            .load_stream(tx)
             .await?;
-        Ok(rows)
+        Ok(fitting(rows, |row: &FusedRow| row.hit.content.len()).await?.rows)
     }
 
     async fn fused_facets(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<Facet>> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Facet, Found, HitRow, Search, SearchSort};
 use crate::error::{Error, Result};
+use crate::fitting::fitting;
 
 /// Texts that are scored at the most.
 const CANDIDATES: i64 = 5_000;
@@ -163,9 +164,13 @@ impl<'a> Prepared<'a> {
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
             .bind::<Text, _>(self.stems.join(" | "))
-            .get_results(tx)
+            .load_stream(tx)
             .await;
-        rows.map_err(|error| Error::from(error).of_search())
+        let rows = match rows {
+            Ok(rows) => fitting(rows, |row: &HitRow| row.content.len()).await,
+            Err(error) => Err(error),
+        };
+        Ok(rows.map_err(|error| Error::from(error).of_search())?.rows)
     }
 
     async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {

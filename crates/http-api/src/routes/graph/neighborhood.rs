@@ -40,6 +40,10 @@ pub(crate) struct NeighborhoodQuery {
     /// Over links at least so strong only, 0 to 1.
     #[param(value_type = Option<f64>, minimum = 0, maximum = 1)]
     min_weight: Option<String>,
+    /// Whether to count how many links each node has in the whole graph, which takes longer than the walk; no when
+    /// not given.
+    #[param(value_type = Option<bool>)]
+    degrees: Option<String>,
     /// How many nodes, 1 to 2,000; 200 when not given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 2000)]
     limit: Option<String>,
@@ -71,8 +75,10 @@ struct ReachedView {
     domain: Option<String>,
     /// How many links away it is.
     depth: u32,
-    /// How many links it has in the whole graph.
-    degree: u32,
+    /// How many links it has in the whole graph, when asked for; of an item of more than 100, counted within the last
+    /// minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degree: Option<u32>,
 }
 
 /// Walks around an item, the strongest links first. Limits cut the walk short and never make it fail.
@@ -89,7 +95,7 @@ pub(crate) async fn handler(state: web::Data<State>, query: QueryString<Neighbor
     let repository = state.repository.clone();
     let around = state.run(async move { Ok(repository.graph_around(id, &walk, reach).await?) }).await?;
     let around = around.ok_or_else(|| no_such_item(id))?;
-    Ok(HttpResponse::Ok().json(NeighborhoodView::from(around)))
+    Ok(HttpResponse::Ok().json(NeighborhoodView::new(around, reach.degrees)))
 }
 
 fn check(query: &NeighborhoodQuery) -> std::result::Result<(KnowledgeId, Walk, Reach), Violations> {
@@ -99,22 +105,25 @@ fn check(query: &NeighborhoodQuery) -> std::result::Result<(KnowledgeId, Walk, R
     let kinds = faults.take(params::kinds(query.kinds.as_deref())).unwrap_or_default();
     let direction = faults.take(params::direction(query.direction.as_deref())).unwrap_or_default();
     let min_weight = faults.take(params::min_weight(query.min_weight.as_deref())).unwrap_or_default();
+    let degrees = faults.take(params::flag("degrees", query.degrees.as_deref())).unwrap_or_default();
     let limit = faults.take(params::number("limit", query.limit.as_deref(), USUAL_NODES, 1..=MAX_NODES));
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
     match id {
-        Some(id) if faults.is_empty() => Ok((id, Walk::new(&kinds, direction, min_weight), Reach { depth, limit })),
+        Some(id) if faults.is_empty() => {
+            Ok((id, Walk::new(&kinds, direction, min_weight), Reach { depth, limit, degrees }))
+        }
         _ => Err(faults),
     }
 }
 
-impl From<Around> for NeighborhoodView {
-    fn from(around: Around) -> Self {
+impl NeighborhoodView {
+    fn new(around: Around, degrees: bool) -> Self {
         let reached = |(node, depth): (Node, u32)| ReachedView {
             id: node.id,
             label: node.label,
             domain: node.domain,
             depth,
-            degree: node.degree,
+            degree: degrees.then_some(node.degree),
         };
         Self {
             nodes: around.nodes.into_iter().map(reached).collect(),

@@ -1,0 +1,157 @@
+//! Items as nodes of the graph: what people see of them, and how many links each has.
+//!
+//! Nearly every walk leads over the same few items that have very many links, and to count those takes longer than
+//! the walk: what was counted of them is kept for a while.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kos_graph::Node;
+use kos_model::KnowledgeId;
+use uuid::Uuid;
+
+use super::uuids;
+use crate::error::Result;
+use crate::statement::{Bind as _, statement};
+
+/// An item of more links has very many.
+const MANY: i64 = 100;
+/// How long the count of such an item is kept.
+const KEPT: Duration = Duration::from_secs(60);
+/// How many such counts are kept.
+const MOST_KEPT: usize = 10_000;
+
+/// Nodes, with their links counted but for those of `$1`.
+macro_rules! nodes {
+    ($which:literal) => {
+        concat!(
+            "
+SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
+    CASE WHEN k.id = ANY($1) THEN NULL ELSE
+        (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+        + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+    END AS degree
+FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id WHERE k.deleted_at IS NULL AND ",
+            $which
+        )
+    };
+}
+
+const NODES: &str = nodes!("k.id = ANY($2)");
+
+const PAGE: &str = nodes!("($2 IS NULL OR k.id > $2) ORDER BY k.id LIMIT $3");
+
+const THERE: &str = "SELECT id FROM knowledge WHERE id = ANY($1) AND deleted_at IS NULL";
+
+#[derive(QueryableByName)]
+struct NodeRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Text)]
+    start: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    domain: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    degree: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// How many links the items have that have many, as counted within the last minute. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Degrees(Arc<Mutex<HashMap<Uuid, (Instant, i64)>>>);
+
+impl Degrees {
+    /// What is known of these items.
+    fn of(&self, ids: &[KnowledgeId]) -> HashMap<Uuid, i64> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |id: &KnowledgeId| {
+            let (counted_at, degree) = kept.get(&id.0)?;
+            (counted_at.elapsed() < KEPT).then_some((id.0, *degree))
+        };
+        ids.iter().filter_map(fresh).collect()
+    }
+
+    /// Keeps what was counted of those that have many.
+    fn keep(&self, nodes: &[NodeRow]) {
+        let many = nodes.iter().filter_map(|node| Some((node.id, node.degree.filter(|degree| *degree > MANY)?)));
+        let mut many = many.peekable();
+        if many.peek().is_none() {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_KEPT {
+            kept.retain(|_, (counted_at, _)| counted_at.elapsed() < KEPT);
+        }
+        let room = MOST_KEPT.saturating_sub(kept.len());
+        kept.extend(many.take(room).map(|(id, degree)| (id, (Instant::now(), degree))));
+    }
+}
+
+/// These items as nodes, in this order; those that do not exist are left out.
+pub(crate) async fn nodes_of(reader: &AsyncPgConnection, degrees: &Degrees, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
+    nodes_counted(reader, degrees, ids, |_every| true).await
+}
+
+/// As [`nodes_of`], but the degrees of some alone are counted; those of the others may be 0.
+pub(super) async fn nodes_counted(
+    reader: &AsyncPgConnection,
+    degrees: &Degrees,
+    ids: &[KnowledgeId],
+    counts: impl Fn(&KnowledgeId) -> bool,
+) -> Result<Vec<Node>> {
+    let known = degrees.of(ids);
+    let is_left_out = |id: &&KnowledgeId| known.contains_key(&id.0) || !counts(id);
+    let left_out: Vec<Uuid> = ids.iter().filter(is_left_out).map(|id| id.0).collect();
+    let rows: Vec<NodeRow> = statement(NODES)
+        .bind::<Array<SqlUuid>, _>(left_out)
+        .bind::<Array<SqlUuid>, _>(uuids(ids))
+        .get_results(&mut &*reader)
+        .await?;
+    degrees.keep(&rows);
+    let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
+    let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(&known)).collect();
+    nodes.sort_by_key(|node| places.get(&node.id.0).copied());
+    Ok(nodes)
+}
+
+/// Nodes in the order of their ids, after `after`, at most `limit`.
+pub(super) async fn page(reader: &AsyncPgConnection, after: Option<KnowledgeId>, limit: u32) -> Result<Vec<Node>> {
+    let rows: Vec<NodeRow> = statement(PAGE)
+        .bind::<Array<SqlUuid>, _>(Vec::<Uuid>::new())
+        .bind::<Nullable<SqlUuid>, _>(after.map(|id| id.0))
+        .bind::<BigInt, _>(i64::from(limit))
+        .get_results(&mut &*reader)
+        .await?;
+    let known = HashMap::new();
+    Ok(rows.into_iter().map(|row| row.read(&known)).collect())
+}
+
+/// Those of these items that are not there.
+pub(crate) async fn missing_of(reader: &AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Vec<KnowledgeId>> {
+    let rows: Vec<IdRow> = statement(THERE).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(&mut &*reader).await?;
+    let there: HashSet<Uuid> = rows.into_iter().map(|row| row.id).collect();
+    Ok(ids.iter().filter(|id| !there.contains(&id.0)).copied().collect())
+}
+
+impl NodeRow {
+    fn read(self, known: &HashMap<Uuid, i64>) -> Node {
+        let degree = known.get(&self.id).copied().or(self.degree).unwrap_or_default();
+        Node {
+            id: KnowledgeId(self.id),
+            label: kos_graph::label(self.title.as_deref(), &self.start),
+            domain: self.domain,
+            degree: u32::try_from(degree).unwrap_or(u32::MAX),
+        }
+    }
+}
