@@ -46,19 +46,26 @@ impl Link<'_> {
 /// The whole text, in order; no stretch is empty.
 pub(crate) fn spans(text: &str) -> Vec<Span<'_>> {
     let mut spans = Vec::new();
-    let mut done = 0;
+    let (mut done, mut run_end) = (0, 0);
     for (colon, _) in text.match_indices("://") {
-        let Some(link) = link_around(text, colon) else { continue };
-        let start = scheme_start(text, colon).unwrap_or(colon);
-        if start < done {
-            continue;
+        let Some(start) = scheme_start(text, colon).filter(|start| *start >= done) else { continue };
+        // Each run is looked through once, however many addresses seem to begin in it.
+        if start >= run_end {
+            run_end = end_of_run(text, start);
         }
+        let Some(link) = link_at(text, start, run_end) else { continue };
         spans.extend(text.get(done..start).filter(|before| !before.is_empty()).map(Span::Text));
         done = start + link.text.len();
         spans.push(Span::Link(link));
     }
     spans.extend(text.get(done..).filter(|rest| !rest.is_empty()).map(Span::Text));
     spans
+}
+
+/// Where what could be one address ends.
+fn end_of_run(text: &str, start: usize) -> usize {
+    let run = text.get(start..).unwrap_or_default();
+    run.find(|c: char| !may_stand_in_a_url(c)).map_or(text.len(), |length| start + length)
 }
 
 /// Where the `http` or `https` before this colon begins, unless it is the end of a longer word.
@@ -72,22 +79,21 @@ fn scheme_start(text: &str, colon: usize) -> Option<usize> {
     (!before.get(..start)?.ends_with(joined)).then_some(start)
 }
 
-fn link_around(text: &str, colon: usize) -> Option<Link<'_>> {
-    let start = scheme_start(text, colon)?;
-    let from = text.get(start..)?;
-    let end = from.find(|c: char| !may_stand_in_a_url(c)).unwrap_or(from.len());
-    let (run, rest) = (from.get(..end)?, from.get(end..)?);
+fn link_at(text: &str, start: usize, run_end: usize) -> Option<Link<'_>> {
+    let (run, rest) = (text.get(start..run_end)?, text.get(run_end..)?);
     // An address that was shortened, by us or by its writer, leads elsewhere than the whole one.
     if run.len() > MAX_URL || rest.starts_with('…') {
         return None;
     }
     let text = without_the_sentence(run, text.get(..start)?);
-    let url = Url::parse(text).ok()?;
     // `https:///x` and `https://bank.example@x` lead to x.
     let host = text.split("://").nth(1)?.split(['/', '?', '#']).next()?;
-    let honest = !host.is_empty() && !host.contains('@');
+    if host.is_empty() || host.contains('@') {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
     let whole = matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)));
-    (honest && whole && url.as_str().len() <= MAX_URL).then_some(Link { text, url })
+    (whole && url.as_str().len() <= MAX_URL).then_some(Link { text, url })
 }
 
 /// Behind a mark that nobody sees, an address would not be what it looks like.
@@ -100,17 +106,23 @@ fn may_stand_in_a_url(c: char) -> bool {
 fn without_the_sentence<'t>(run: &'t str, before: &str) -> &'t str {
     let mut text = run;
     let mut opening = before.chars().rev().peekable();
+    let surplus_of = |open: char, close: char| run.matches(close).count().saturating_sub(run.matches(open).count());
+    let (mut round, mut square, mut curly) = (surplus_of('(', ')'), surplus_of('[', ']'), surplus_of('{', '}'));
+    let take = |surplus: &mut usize| {
+        let is_surplus = *surplus > 0;
+        *surplus = surplus.saturating_sub(1);
+        is_surplus
+    };
     while let Some(last) = text.chars().next_back() {
-        let closes = |open: char| text.matches(last).count() > text.matches(open).count();
-        let surplus = match last {
+        let is_surplus = match last {
             '.' | ',' | ':' | ';' | '!' | '?' | '\'' | '’' | '“' | '”' | '»' => true,
-            ')' => closes('('),
-            ']' => closes('['),
-            '}' => closes('{'),
+            ')' => take(&mut round),
+            ']' => take(&mut square),
+            '}' => take(&mut curly),
             '*' | '_' | '~' | '|' => opening.next_if_eq(&last).is_some(),
             _ => false,
         };
-        if !surplus {
+        if !is_surplus {
             break;
         }
         text = text.strip_suffix(last).unwrap_or(text);
