@@ -29,8 +29,6 @@ bench: postgres compiler ## Measure the service on this machine; takes minutes a
 bench-search: postgres compiler ## Measure the search among 100,000 and a million texts; takes a quarter of an hour
 	$(RELEASE) --bins --example bench_search
 	$(TARGET)/release/examples/bench_search
-	$(CARGO) build --locked --workspace --all-targets
-	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test repository writes_with_the_search -- --ignored --nocapture
 
 bench-graph: postgres compiler ## Measure the graph of 100,000 items and 500,000 links; takes minutes
 	$(RELEASE) --bins --example bench_graph

@@ -30,6 +30,10 @@ struct Options {
 const SOURCES: usize = 100_000;
 /// Lines of one import.
 const LINES: usize = 5_000;
+/// Texts that come in at a time, with the search index or without.
+const WRITES: usize = 20_000;
+/// How often each.
+const ROUNDS: usize = 4;
 /// Queries that only warm what is cold.
 const WARM_UP: usize = 20;
 /// The shortest word that is asked for, in letters.
@@ -40,23 +44,24 @@ const MISSPELT: usize = 6;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    Service::alone(async |service| measure(&options, service).await).await
-}
-
-async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
     let mut mixture = Mixture::new();
     anyhow::ensure!(
         !mixture.sentences.is_empty(),
         "this machine carries no texts: neither apt's lists nor translations"
     );
     println!("sentences of this machine's own texts: {}", mixture.sentences.len());
+    Service::alone(async |service| measure(&options, service, &mut mixture).await).await?;
+    Service::alone(async |service| measure_writes(service, &mut mixture).await).await
+}
+
+async fn measure(options: &Options, service: &Service, mixture: &mut Mixture) -> anyhow::Result<()> {
     let mut stored = 0;
     for texts in &options.texts {
-        let took = fill(service, &mut mixture, stored, *texts).await?;
+        let took = fill(service, mixture, stored, *texts).await?;
         let per_second = float(texts - stored) / took.as_secs_f64();
         stored = *texts;
         until_counted(service, stored).await?;
-        let asked = ask(service, &mut mixture, options.queries).await?;
+        let asked = ask(service, mixture, options.queries).await?;
         println!(
             "{stored:>9} texts   in at {per_second:>6.0}/s   query p50 {:>5.1} ms   p90 {:>5.1}   p99 {:>5.1}   most {:>5.1}   without result {}",
             quantile(&asked.took, 50),
@@ -66,6 +71,24 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
             asked.in_vain,
         );
     }
+    Ok(())
+}
+
+/// What the search index adds to a write: texts come in by turns with it and without.
+async fn measure_writes(service: &Service, mixture: &mut Mixture) -> anyhow::Result<()> {
+    let mut stored = WRITES;
+    fill(service, mixture, 0, stored).await?;
+    let mut took = [Duration::ZERO; 2];
+    for _ in 0..ROUNDS {
+        let [with, without] = &mut took;
+        *with += fill(service, mixture, stored, stored + WRITES).await?;
+        service.sql("DROP INDEX knowledge_search_idx").await?;
+        *without += fill(service, mixture, stored + WRITES, stored + 2 * WRITES).await?;
+        service.sql("CREATE INDEX knowledge_search_idx ON knowledge USING gin (search)").await?;
+        stored += 2 * WRITES;
+    }
+    let [with, without] = took.map(|took| took.as_secs_f64());
+    println!("writes with the search index take {:.2} times as long as without it", with / without);
     Ok(())
 }
 

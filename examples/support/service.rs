@@ -121,6 +121,25 @@ impl Service {
         self.client.call(Method::GET, path, None).await
     }
 
+    /// Has its Postgres carry out a statement, with `psql`.
+    ///
+    /// # Errors
+    /// There is no `psql`, or Postgres refuses.
+    pub async fn sql(&self, statement: &str) -> anyhow::Result<()> {
+        let data = self.data.path();
+        let done = Command::new("psql")
+            .arg("--host")
+            .arg(data.join("run"))
+            .args(["--username", "knowledge_os", "--no-psqlrc", "--quiet", "--command", statement, "knowledge_os"])
+            .env("PGPASSWORD", std::fs::read_to_string(data.join("postgres-password"))?)
+            .output()
+            .await
+            .context("psql does not run")?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        anyhow::ensure!(done.status.success(), "psql: {said}");
+        Ok(())
+    }
+
     /// Waits until no more than so many deliveries have no outcome yet, 30 s at the most.
     ///
     /// # Errors
