@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
+use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_graph::Node;
@@ -31,7 +32,7 @@ macro_rules! nodes {
         concat!(
             "
 SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
-    CASE WHEN k.id = ANY($1) THEN NULL ELSE
+    CASE WHEN k.id IN (SELECT unnest($1)) THEN NULL ELSE
         (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
         + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
     END AS degree
@@ -127,7 +128,8 @@ pub(super) async fn nodes_counted(
 
 /// Nodes in the order of their ids, after `after`, at most `limit`.
 pub(super) async fn page(reader: &AsyncPgConnection, after: Option<KnowledgeId>, limit: u32) -> Result<Vec<Node>> {
-    let rows: Vec<NodeRow> = statement(PAGE)
+    // Planned anew each time, so that a page is read from where it begins.
+    let rows: Vec<NodeRow> = sql_query(PAGE)
         .bind::<Array<SqlUuid>, _>(Vec::<Uuid>::new())
         .bind::<Nullable<SqlUuid>, _>(after.map(|id| id.0))
         .bind::<BigInt, _>(i64::from(limit))
