@@ -63,8 +63,24 @@ fn every_answer_is_described_and_every_problem_named() {
             assert_eq!(responses.contains_key("401"), is_guarded, "{method} {path}");
             let reads = operation.get("requestBody").is_some();
             assert_eq!(responses.contains_key("413") && responses.contains_key("415"), reads, "{method} {path}");
+            let parameters = operation["parameters"].as_array();
+            let asks = parameters.is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "query"));
+            assert!(!asks || responses.contains_key("422"), "{method} {path} does not say what a wrong parameter gets");
         }
     }
+}
+
+#[test]
+fn each_batch_describes_its_own_answers() {
+    let document = document();
+    let fields = |path: &str, status: &str| {
+        let answer = &document["paths"][path]["post"]["responses"][status]["content"]["application/json"]["schema"];
+        let named =
+            |schema: &Value| document.pointer(schema["$ref"].as_str().unwrap().trim_start_matches('#')).cloned();
+        named(&named(answer).unwrap()["properties"]["results"]["items"]).unwrap()
+    };
+    assert!(fields("/knowledge/batch", "200")["properties"]["index"].is_object());
+    assert!(fields("/events/batch", "202")["oneOf"].is_array());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,10 @@ use crate::state::State;
 /// Lists deliveries that are under way, or that ended without success, newest first.
 #[utoipa::path(
     get, path = "/deliveries", tag = "deliveries", params(DeliveriesQuery),
-    responses((status = 200, description = "A page of them", body = Page<DeliveryView>))
+    responses(
+        (status = 200, description = "A page of them", body = Page<DeliveryView>),
+        (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn handler(state: web::Data<State>, query: QueryString<DeliveriesQuery>) -> Result<HttpResponse> {
     let query = query.0;

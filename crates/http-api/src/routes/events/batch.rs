@@ -28,13 +28,13 @@ pub(crate) struct CreateEvents {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchResult {
     /// One for each event, in their order.
-    results: Vec<ItemResult>,
+    results: Vec<EventResult>,
 }
 
 /// An event that was accepted, or what is wrong with it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-enum ItemResult {
+enum EventResult {
     Accepted(AcceptedEvent),
     Refused {
         /// Every broken rule, with its field within the event.
@@ -75,8 +75,8 @@ impl BatchResult {
     fn of(faults: &[Option<Violations>], told: Vec<(EventId, usize)>) -> Self {
         let mut told = told.into_iter();
         let result = |faults: &Option<Violations>| match faults {
-            Some(faults) => Some(ItemResult::Refused { errors: field_errors(faults.as_slice()) }),
-            None => told.next().map(|(id, deliveries)| ItemResult::Accepted(AcceptedEvent { id, deliveries })),
+            Some(faults) => Some(EventResult::Refused { errors: field_errors(faults.as_slice()) }),
+            None => told.next().map(|(id, deliveries)| EventResult::Accepted(AcceptedEvent { id, deliveries })),
         };
         Self { results: faults.iter().filter_map(result).collect() }
     }

@@ -12,7 +12,10 @@ use crate::state::State;
 /// Lists events, newest first, as long as they are kept.
 #[utoipa::path(
     get, path = "/events", tag = "events", params(EventsQuery),
-    responses((status = 200, description = "A page of them", body = Page<EventView>))
+    responses(
+        (status = 200, description = "A page of them", body = Page<EventView>),
+        (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn handler(state: web::Data<State>, query: QueryString<EventsQuery>) -> Result<HttpResponse> {
     let query = query.0;

@@ -48,7 +48,7 @@ pub(crate) struct ExportQuery {
     get, path = "/graph/export", tag = "graph", params(ExportQuery),
     responses(
         (status = 200, description = "The graph", content(
-            (String = "application/vnd.jgf+json"), (String = "application/graphml+xml"),
+            (serde_json::Value = "application/vnd.jgf+json"), (String = "application/graphml+xml"),
             (String = "text/vnd.graphviz"), (String = "image/svg+xml"),
         )),
         (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),

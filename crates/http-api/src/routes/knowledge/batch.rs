@@ -32,7 +32,7 @@ pub(crate) struct CreateKnowledgeBatch {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KnowledgeBatch {
     /// One for each item, in their order.
-    results: Vec<ItemResult>,
+    results: Vec<KnowledgeResult>,
     /// Their ids in the same order; null for those that failed.
     #[schema(value_type = Vec<Option<String>>)]
     ids: Vec<Option<KnowledgeId>>,
@@ -40,7 +40,7 @@ pub(crate) struct KnowledgeBatch {
 
 /// What became of one item.
 #[derive(Debug, Serialize, ToSchema)]
-struct ItemResult {
+struct KnowledgeResult {
     /// Its place among the items, from 0.
     index: usize,
     /// `created`, `duplicate` or `failed`.
@@ -117,16 +117,16 @@ impl KnowledgeBatch {
     fn of(faults: &[Option<Violations>], stored: Vec<Stored>) -> Self {
         let mut stored = stored.into_iter();
         let result = |(index, faults): (usize, &Option<Violations>)| match faults {
-            Some(faults) => ItemResult::failed(index, faults),
-            None => ItemResult::stored(index, stored.next()),
+            Some(faults) => KnowledgeResult::failed(index, faults),
+            None => KnowledgeResult::stored(index, stored.next()),
         };
-        let results: Vec<ItemResult> = faults.iter().enumerate().map(result).collect();
+        let results: Vec<KnowledgeResult> = faults.iter().enumerate().map(result).collect();
         let ids = results.iter().map(|result| result.id).collect();
         Self { results, ids }
     }
 }
 
-impl ItemResult {
+impl KnowledgeResult {
     fn failed(index: usize, faults: &Violations) -> Self {
         let error = ItemProblem {
             status: 422,

@@ -39,10 +39,10 @@ pub(crate) struct FieldChange {
     #[schema(example = "content")]
     field: String,
     /// What stood there; a content of more than 10,000 characters is cut, with `…` at its end.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     old: Value,
     /// What stands there since, cut in the same way.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     new: Value,
 }
 

@@ -12,7 +12,10 @@ use crate::state::State;
 /// Lists webhooks in the order of their registration.
 #[utoipa::path(
     get, path = "/webhooks", tag = "webhooks", params(PageQuery),
-    responses((status = 200, description = "A page of them", body = Page<WebhookView>))
+    responses(
+        (status = 200, description = "A page of them", body = Page<WebhookView>),
+        (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn handler(state: web::Data<State>, query: QueryString<PageQuery>) -> Result<HttpResponse> {
     let page = query.0.check()?;

@@ -56,6 +56,7 @@ pub(crate) struct LogView {
     responses(
         (status = 200, description = "A page of them", body = Page<LogView>),
         (status = 404, description = "There is none", body = crate::problem::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter breaks rules", body = crate::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn handler(
