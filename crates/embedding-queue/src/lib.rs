@@ -87,20 +87,31 @@ impl Queue {
     pub async fn run_until_idle(&mut self) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
         self.swept = None;
         let mut done = 0;
-        while let Some(made) = self.round().await.map_err(Fault::into_error)? {
-            done += made;
+        loop {
+            while let Some(made) = self.round().await.map_err(Fault::into_error)? {
+                done += made;
+            }
+            if !self.refresh().await? {
+                return Ok(done);
+            }
         }
-        self.repository.vectors_refresh(self.provider.space()).await?;
-        Ok(done)
     }
 
     async fn turn(&mut self) -> Result<(), Fault> {
-        let space = self.provider.space().to_owned();
-        self.repository.vectors_refresh(&space).await?;
+        self.refresh().await?;
         while self.round().await?.is_some() {
-            self.repository.vectors_refresh(&space).await?;
+            self.refresh().await?;
         }
         Ok(())
+    }
+
+    /// Takes over what was made; says whether texts wait anew, which the next round looks for among all of them.
+    async fn refresh(&mut self) -> Result<bool, kos_repository::Error> {
+        let wait_anew = self.repository.vectors_refresh(self.provider.space()).await? > 0;
+        if wait_anew {
+            self.swept = None;
+        }
+        Ok(wait_anew)
     }
 
     /// One batch; says how many texts got their vectors, or that nothing is left to do.

@@ -233,15 +233,15 @@ impl Repository {
     }
 
     /// Sees to it that the vectors of this space that were made can be searched, and those of texts that were removed
-    /// no longer are.
+    /// no longer are. Returns how many texts wait anew, because their vectors are not as long as the newest.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn vectors_refresh(&self, space: &str) -> Result<()> {
+    pub async fn vectors_refresh(&self, space: &str) -> Result<usize> {
         let mut connection = self.connection().await?;
-        if self.pgvector_refresh(&mut connection, space).await? {
+        if let Some(waiting) = self.pgvector_refresh(&mut connection, space).await? {
             self.memory_clear();
-            return Ok(());
+            return Ok(waiting);
         }
         self.memory_refresh(&mut connection, space).await
     }
@@ -272,9 +272,8 @@ impl Repository {
     }
 }
 
-async fn drop_others(connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
-    sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(connection).await?;
-    Ok(())
+async fn drop_others(connection: &mut AsyncPgConnection, space: &str) -> Result<usize> {
+    Ok(sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(connection).await?)
 }
 
 /// Vectors one after the other, as [`KEEP`] takes them.

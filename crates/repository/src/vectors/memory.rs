@@ -64,8 +64,9 @@ impl VectorIndex {
 }
 
 impl Repository {
-    /// Takes over the vectors that were made since the last time, and forgets those of texts that were removed.
-    pub(super) async fn memory_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
+    /// Takes over the vectors that were made since the last time, and forgets those of texts that were removed;
+    /// returns how many texts wait anew.
+    pub(super) async fn memory_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<usize> {
         let seen = {
             let mut index = write(&self.vectors);
             if index.space != space {
@@ -74,14 +75,14 @@ impl Repository {
             index.seen
         };
         let now: NowRow = sql_query("SELECT now() AS now").get_result(connection).await?;
-        let mut from = (seen - TimeDelta::seconds(OVERLAP_SECONDS), Uuid::nil());
+        let (mut from, mut waiting) = ((seen - TimeDelta::seconds(OVERLAP_SECONDS), Uuid::nil()), 0);
         loop {
             let rows = fetch(connection, space, from).await?;
             let Some(last) = rows.as_slice().last() else { break };
             from = (last.embedded_at, last.id);
             if !self.memory_take(rows) {
                 // Something else answers under the same name now: the newest vectors tell how it is.
-                drop_others(connection, space).await?;
+                waiting += drop_others(connection, space).await?;
                 *write(&self.vectors) = VectorIndex::of(space);
                 from = (BEGINNING, Uuid::nil());
             }
@@ -94,7 +95,7 @@ impl Repository {
         index.seen = now.now;
         let count = u32::try_from(index.vectors.len()).unwrap_or(u32::MAX);
         metrics::gauge!("kos_embeddings_vectors").set(f64::from(count));
-        Ok(())
+        Ok(waiting)
     }
 
     /// Forgets the vectors of texts that are gone for good, of which no row is left to tell.

@@ -121,11 +121,15 @@ struct NearRow {
 }
 
 impl Repository {
-    /// Sees to it that Postgres can compare the vectors of a space, if it ever can; says whether it is the one to do
-    /// it.
-    pub(super) async fn pgvector_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<bool> {
+    /// Sees to it that Postgres can compare the vectors of a space, if it ever can. Where it is the one to do
+    /// it, returns how many texts wait anew.
+    pub(super) async fn pgvector_refresh(
+        &self,
+        connection: &mut AsyncPgConnection,
+        space: &str,
+    ) -> Result<Option<usize>> {
         let (offer, indexed) = match &*self.compared() {
-            Compared::Here => return Ok(false),
+            Compared::Here => return Ok(None),
             Compared::There(offer, indexed) => (Some(offer.clone()), indexed.clone()),
             Compared::Unknown => (None, None),
         };
@@ -135,25 +139,26 @@ impl Repository {
         let is_too_long = newest.as_ref().is_some_and(|newest| newest.dimension > MOST_NUMBERS);
         let Some(offer) = offer.filter(|_| !is_too_long) else {
             self.compare(Compared::Here);
-            return Ok(false);
+            return Ok(None);
         };
         let wanted = newest.map(|newest| Indexed::new(offer.clone(), space, newest));
+        let mut waiting = 0;
         match (wanted, indexed) {
             (Some(wanted), Some(indexed)) if indexed.is_like(&wanted) => {}
             (Some(wanted), _) => {
+                // Something else may answer under the same name now: the newest vectors tell how it is.
+                waiting = drop_others(connection, space).await?;
                 let is_ready = self.pgvector_make(connection, &wanted).await?;
                 self.compare(Compared::There(offer, is_ready.then(|| Arc::new(wanted))));
             }
             (None, _) => self.compare(Compared::There(offer, None)),
         }
-        Ok(true)
+        Ok(Some(waiting))
     }
 
     /// Makes the index where there is none: over many vectors that takes its time, and holds nobody up.
     /// Says whether it is there now: another server may be at it.
     async fn pgvector_make(&self, connection: &mut AsyncPgConnection, wanted: &Indexed) -> Result<bool> {
-        // Something else may answer under the same name now: the newest vectors tell how it is.
-        drop_others(connection, &wanted.space).await?;
         if valid(connection, &wanted.name()).await? {
             return Ok(true);
         }
