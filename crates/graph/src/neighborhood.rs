@@ -44,10 +44,12 @@ impl Neighborhood {
         }
     }
 
-    /// Nodes whose links it needs next, of each one more than the fan-out; none when it is done.
+    /// Nodes whose links it needs next, of each one more than the fan-out; none when it is done: no more nodes are
+    /// taken, or there are none.
     #[must_use]
     pub fn wants(&self) -> Option<Vec<KnowledgeId>> {
-        (self.at < self.depth && !self.level.is_empty()).then(|| self.level.clone())
+        let goes_on = self.at < self.depth && !self.level.is_empty() && !self.is_full();
+        goes_on.then(|| self.level.clone())
     }
 
     /// Takes the links of the nodes it asked for.
@@ -60,7 +62,7 @@ impl Neighborhood {
             let walked = walked.entry(link.here).or_default();
             *walked += 1;
             let is_known = self.known.contains(&link.there);
-            if *walked > self.fan_out || (!is_known && self.reached.len() >= self.limit) {
+            if *walked > self.fan_out || (!is_known && self.is_full()) {
                 self.frontier.insert(link.here);
             } else if !is_known {
                 self.known.insert(link.there);
@@ -70,16 +72,15 @@ impl Neighborhood {
         }
     }
 
-    /// Whether it holds all the nodes that it may: what it walks from now on only tells where to go on.
+    /// Nodes within the depth whose links it never asked for, because it was full: each that has a neighbour which
+    /// is not here belongs to the frontier.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.reached.len() >= self.limit
+    pub fn unwalked(&self) -> &[KnowledgeId] {
+        if self.at < self.depth { &self.level } else { &[] }
     }
 
-    /// Ends the walk; returns the nodes that it would have walked from next.
-    pub fn leave(&mut self) -> Vec<KnowledgeId> {
-        self.at = self.depth;
-        std::mem::take(&mut self.level)
+    fn is_full(&self) -> bool {
+        self.reached.len() >= self.limit
     }
 
     /// The nodes, the nearest first, the start included.

@@ -87,13 +87,6 @@ impl Walk {
         Self::new(&[LinkName { kind, inverted: false }], Direction::Out, 0.0)
     }
 
-    /// Whether it leaves no link out.
-    #[must_use]
-    pub fn is_over_everything(&self) -> bool {
-        let all = LinkKind::ALL.len();
-        self.out.len() == all && self.inward.len() == all && self.min_weight <= 0.0
-    }
-
     /// The same walk, taken backwards.
     #[must_use]
     pub fn reversed(&self) -> Self {

@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
 use crate::graph::{Degrees, OverviewCache};
 use crate::seal::KeyRing;
-use crate::search::{Tally, Words};
+use crate::search::{NextLook, Tally, Words};
 use crate::stats::CensusCache;
 use crate::vectors::{Compared, VectorIndex};
 
@@ -68,6 +68,7 @@ pub struct Repository {
     pub(crate) keys: KeyRing,
     pub(crate) directory: Arc<RwLock<Arc<Directory>>>,
     pub(crate) words: Arc<RwLock<Arc<Words>>>,
+    pub(crate) next_look: NextLook,
     pub(crate) searched: Arc<Mutex<Tally>>,
     pub(crate) vectors: Arc<RwLock<VectorIndex>>,
     pub(crate) compared: Arc<RwLock<Compared>>,
@@ -92,6 +93,7 @@ impl Repository {
             keys,
             directory: Arc::default(),
             words: Arc::default(),
+            next_look: NextLook::default(),
             searched: Arc::default(),
             vectors: Arc::default(),
             compared: Arc::default(),

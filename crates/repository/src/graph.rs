@@ -19,8 +19,7 @@ use kos_model::{KnowledgeId, LinkId, LinkKind};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::nodes::nodes_counted;
-pub(crate) use self::nodes::{Degrees, missing_of, nodes_of};
+pub(crate) use self::nodes::{Degrees, LabelRow, missing_of, nodes_of};
 use crate::database::Repository;
 use crate::error::Result;
 use crate::link::{kind_of, names};
@@ -177,6 +176,21 @@ FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
     ORDER BY weight DESC, link LIMIT $5
 ) AS e";
 
+/// Those of some nodes that have a link to what is not among others.
+const LEADING_ON: &str = "
+SELECT f.id FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
+    (SELECT FROM knowledge_links l
+     WHERE l.source_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($2) AND l.weight >= $4
+       AND l.target_id <> ALL ($5)
+     LIMIT 1)
+    UNION ALL
+    (SELECT FROM knowledge_links l
+     WHERE l.target_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($3) AND l.weight >= $4
+       AND l.source_id <> ALL ($5)
+     LIMIT 1)
+    LIMIT 1
+) AS e";
+
 /// The links between some nodes, the strongest first: those that lead from each, as far as they lead to another.
 /// `OFFSET` and `IS TRUE` keep the planner from looking for a link of each kind from each node to each other.
 const BETWEEN: &str = "
@@ -238,20 +252,14 @@ impl Repository {
             return Ok(None);
         }
         around.take(first);
-        let mut unwalked = Vec::new();
         while let Some(level) = around.wants() {
-            if around.is_full() && walk.is_over_everything() {
-                // No new node could come of it, and where to go on shows in the degrees.
-                unwalked = around.leave();
-                break;
-            }
             around.take(adjacent(&connection, &level, walk, Some(FAN_OUT)).await?);
         }
-        let unwalked: HashSet<KnowledgeId> = unwalked.into_iter().collect();
         let ids: Vec<KnowledgeId> = around.reached().iter().map(|reached| reached.id).collect();
-        let counts = |id: &KnowledgeId| reach.degrees || unwalked.contains(id);
-        let part = self.part(&connection, &ids, walk, counts).await?;
-        Ok(Some(around_of(&around, &unwalked, part)))
+        let leading_on = leading_on(&connection, around.unwalked(), &ids, walk);
+        let part = self.part(&connection, &ids, walk, reach.degrees);
+        let (leading_on, part) = try_join(leading_on, part).await?;
+        Ok(Some(around_of(&around, leading_on, part)))
     }
 
     /// A path from one item to another.
@@ -296,7 +304,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn graph_nodes(&self, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
-        nodes_of(&*self.connection().await?, &self.degrees, ids).await
+        nodes_of(&*self.connection().await?, Some(&self.degrees), ids).await
     }
 
     /// These items and the links between them.
@@ -394,9 +402,9 @@ impl Repository {
         reader: &AsyncPgConnection,
         ids: &[KnowledgeId],
         walk: &Walk,
-        counts: impl Fn(&KnowledgeId) -> bool,
+        degrees: bool,
     ) -> Result<(Graph, bool)> {
-        let nodes = nodes_counted(reader, &self.degrees, ids, counts);
+        let nodes = nodes_of(reader, degrees.then_some(&self.degrees), ids);
         let (nodes, (mut edges, is_cut)) = try_join(nodes, between(reader, ids, walk)).await?;
         let there: HashSet<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
         edges.retain(|edge| there.contains(&edge.source) && there.contains(&edge.target));
@@ -405,7 +413,7 @@ impl Repository {
 
     async fn subgraph(&self, reader: &AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Subgraph> {
         let every = Walk::new(&[], kos_graph::Direction::Both, 0.0);
-        let (graph, truncated) = self.part(reader, ids, &every, |_every| true).await?;
+        let (graph, truncated) = self.part(reader, ids, &every, true).await?;
         Ok(Subgraph { graph, truncated, total: None })
     }
 
@@ -417,7 +425,7 @@ impl Repository {
         truncated: bool,
     ) -> Result<PathRecord> {
         let Some(route) = route else { return Ok(PathRecord { path: None, cost: None, truncated }) };
-        let nodes = nodes_of(tx, &self.degrees, &route.nodes);
+        let nodes = nodes_of(tx, Some(&self.degrees), &route.nodes);
         let (nodes, mut edges) = try_join(nodes, edges_of(tx, &route.links)).await?;
         let edges = route.links.iter().filter_map(|id| edges.remove(id)).collect();
         Ok(PathRecord { path: Some(Graph { nodes, edges }), cost, truncated })
@@ -470,6 +478,27 @@ async fn adjacent(
     Ok(rows.into_iter().map(read).collect())
 }
 
+/// Those of some nodes from which a walk leads to what is not among `ids`.
+async fn leading_on(
+    reader: &AsyncPgConnection,
+    nodes: &[KnowledgeId],
+    ids: &[KnowledgeId],
+    walk: &Walk,
+) -> Result<Vec<KnowledgeId>> {
+    if nodes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<IdRow> = statement(LEADING_ON)
+        .bind::<Array<SqlUuid>, _>(uuids(nodes))
+        .bind::<Array<Text>, _>(names(&walk.out))
+        .bind::<Array<Text>, _>(names(&walk.inward))
+        .bind::<Double, _>(walk.min_weight)
+        .bind::<Array<SqlUuid>, _>(uuids(ids))
+        .get_results(&mut &*reader)
+        .await?;
+    Ok(rows.into_iter().map(|row| KnowledgeId(row.id)).collect())
+}
+
 /// The links between some nodes, and whether there were more than an answer holds.
 async fn between(reader: &AsyncPgConnection, ids: &[KnowledgeId], walk: &Walk) -> Result<(Vec<Edge>, bool)> {
     let kinds: BTreeSet<LinkKind> = walk.out.iter().chain(&walk.inward).copied().collect();
@@ -494,19 +523,13 @@ async fn edges_of(reader: &AsyncPgConnection, ids: &[LinkId]) -> Result<BTreeMap
 
 fn around_of(
     around: &Neighborhood,
-    unwalked: &HashSet<KnowledgeId>,
+    leading_on: Vec<KnowledgeId>,
     (Graph { nodes, edges }, is_cut): (Graph, bool),
 ) -> Around {
     let depths: HashMap<KnowledgeId, u32> =
         around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-    let mut shown: HashMap<KnowledgeId, u32> = HashMap::new();
-    for end in edges.iter().flat_map(|edge| [edge.source, edge.target]) {
-        *shown.entry(end).or_default() += 1;
-    }
-    let leads_on =
-        |node: &&Node| unwalked.contains(&node.id) && node.degree > shown.get(&node.id).copied().unwrap_or_default();
     let mut frontier = around.frontier().clone();
-    frontier.extend(nodes.iter().filter(leads_on).map(|node| node.id));
+    frontier.extend(leading_on);
     Around {
         nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
         edges,

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::graph::{missing_of, search_in_tx};
+use crate::graph::{LabelRow, missing_of, search_in_tx};
 use crate::schema::knowledge_links;
 use crate::statement::{Bind as _, statement};
 
@@ -117,16 +117,6 @@ struct LinkRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     valid_to: Option<DateTime<Utc>>,
-}
-
-#[derive(QueryableByName)]
-struct EndRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Nullable<Text>)]
-    title: Option<String>,
-    #[diesel(sql_type = Text)]
-    start: String,
 }
 
 #[derive(QueryableByName)]
@@ -322,9 +312,9 @@ fn ordered(links: &[NewLink]) -> Vec<(usize, &NewLink)> {
 
 async fn ends_in_tx(tx: &mut AsyncPgConnection, links: &[NewLink]) -> Result<BTreeMap<KnowledgeId, String>> {
     let ids: BTreeSet<Uuid> = links.iter().flat_map(|link| [link.source_id().0, link.target_id().0]).collect();
-    let rows: Vec<EndRow> =
+    let rows: Vec<LabelRow> =
         statement(ENDS).bind::<Array<SqlUuid>, _>(ids.into_iter().collect::<Vec<_>>()).get_results(tx).await?;
-    Ok(rows.into_iter().map(EndRow::read).collect())
+    Ok(rows.into_iter().map(LabelRow::read).collect())
 }
 
 /// Two writers of such a kind must not each close one half of a circle that neither sees.
@@ -484,11 +474,11 @@ fn event_of(fate: &LinkFate, ends: &BTreeMap<KnowledgeId, String>) -> Option<New
 }
 
 async fn told_in_tx(tx: &mut AsyncPgConnection, known: Known, record: &LinkRecord) -> Result<NewEvent> {
-    let rows: Vec<EndRow> = statement(LABELS)
+    let rows: Vec<LabelRow> = statement(LABELS)
         .bind::<Array<SqlUuid>, _>([record.source_id.0, record.target_id.0].as_slice())
         .get_results(tx)
         .await?;
-    Ok(told(known, record, &rows.into_iter().map(EndRow::read).collect()))
+    Ok(told(known, record, &rows.into_iter().map(LabelRow::read).collect()))
 }
 
 /// What listeners are told of a link.
@@ -542,12 +532,6 @@ impl LinkRow {
             updated_at: self.updated_at,
             valid_to: self.valid_to,
         })
-    }
-}
-
-impl EndRow {
-    fn read(self) -> (KnowledgeId, String) {
-        (KnowledgeId(self.id), kos_graph::label(self.title.as_deref(), &self.start))
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::KnowledgeId;
 use kos_search::{Corpus, Near, Plan, Query, Repairs, Term, Typed, layout};
@@ -21,9 +21,10 @@ use uuid::Uuid;
 
 use self::statement::Wanted;
 pub use self::words::Searched;
-pub(crate) use self::words::{Tally, Words};
+pub(crate) use self::words::{NextLook, Tally, Words};
 use crate::database::Repository;
 use crate::error::Result;
+use crate::fitting::fitting;
 
 /// What a search may cost: its time, plans that know the words, and never a look at every text.
 const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_custom_plan; \
@@ -53,6 +54,8 @@ pub struct Search {
     pub limit: u32,
     /// Count the finds by domain, language and tag.
     pub facets: bool,
+    /// Read what the finds say; their contents and highlights are empty otherwise.
+    pub texts: bool,
     /// What the query means, where a provider said so: what is near to it is found as well. Only for the order by
     /// relevance; the others put what is merely near in front.
     pub vector: Option<Vec<f32>>,
@@ -243,8 +246,8 @@ const READ_NEWEST: &str = "
 WITH newest AS (
     SELECT * FROM knowledge WHERE deleted_at IS NULL ORDER BY id DESC LIMIT $1
 )
-SELECT k.id, k.title, k.content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
-       k.updated_at, 0::float8 AS score, 0::float8 AS text_score,
+SELECT k.id, k.title, CASE WHEN $7 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata,
+       k.confidence_score, k.created_at, k.updated_at, 0::float8 AS score, 0::float8 AS text_score,
        effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
        k.feedback_sum / (k.feedback_count + 5) AS feedback, count(*) OVER () AS total,
        left(translate(k.content, E'\\x02\\x03', ''), 200) AS highlight
@@ -265,30 +268,35 @@ impl Repository {
             }
             Some(_) | None => None,
         };
+        let words = self.words_for_search().await?;
         let mut connection = self.connection().await?;
-        connection.transaction(async |tx| self.search_in_tx(tx, search, near.as_deref()).await).await
+        connection.transaction(async |tx| search_in_tx(tx, search, &words, near.as_deref()).await).await
     }
+}
 
-    async fn search_in_tx(&self, tx: &mut AsyncPgConnection, search: &Search, near: Option<&[Near]>) -> Result<Found> {
-        tx.batch_execute(TERMS_OF_SEARCH).await?;
-        let words = self.words();
-        let plan = plan(tx, search, &words).await?;
-        if plan.terms.is_empty() && near.is_none_or(<[Near]>::is_empty) {
-            return read_newest(tx, search, plan).await;
-        }
-        let choosers = plan.choosers();
-        let leaves_some = choosers.len() < plan.terms.len();
-        let filter = filter(tx, &search.query).await?;
-        let wanted = Wanted { search, filter: &filter, average_length: words.average_length(), near };
-        let mut found = wanted.find(tx, &plan, &choosers).await?;
-        // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
-        if leaves_some && found.with_words < u64::from(search.offset) + u64::from(search.limit) {
-            let all: Vec<&Term> = plan.terms.iter().collect();
-            found = wanted.find(tx, &plan, &all).await?;
-        }
-        found.is_exact &= !leaves_some;
-        Ok(Found { plan, ..found })
+async fn search_in_tx(
+    tx: &mut AsyncPgConnection,
+    search: &Search,
+    words: &Words,
+    near: Option<&[Near]>,
+) -> Result<Found> {
+    tx.batch_execute(TERMS_OF_SEARCH).await?;
+    let plan = plan(tx, search, words).await?;
+    if plan.terms.is_empty() && near.is_none_or(<[Near]>::is_empty) {
+        return read_newest(tx, search, plan).await;
     }
+    let choosers = plan.choosers();
+    let leaves_some = choosers.len() < plan.terms.len();
+    let filter = filter(tx, &search.query).await?;
+    let wanted = Wanted { search, filter: &filter, average_length: words.average_length(), near };
+    let mut found = wanted.find(tx, &plan, &choosers).await?;
+    // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
+    if leaves_some && found.with_words < u64::from(search.offset) + u64::from(search.limit) {
+        let all: Vec<&Term> = plan.terms.iter().collect();
+        found = wanted.find(tx, &plan, &all).await?;
+    }
+    found.is_exact &= !leaves_some;
+    Ok(Found { plan, ..found })
 }
 
 /// How the words are understood.
@@ -365,6 +373,7 @@ impl Search {
             offset: 0,
             limit: 10,
             facets: false,
+            texts: true,
             vector: None,
         }
     }
@@ -391,15 +400,17 @@ async fn read_newest(tx: &mut AsyncPgConnection, search: &Search, plan: Plan) ->
     if text.is_empty() || !plan.unknown.is_empty() {
         return Ok(Found { plan, is_exact: true, ..Found::default() });
     }
-    let rows: Vec<HitRow> = sql_query(READ_NEWEST)
+    let rows = sql_query(READ_NEWEST)
         .bind::<BigInt, _>(READ)
         .bind::<Text, _>(text.join(" "))
         .bind::<Nullable<Text>, _>(search.domain())
         .bind::<Nullable<Double>, _>(search.filter.min_confidence)
         .bind::<BigInt, _>(i64::from(search.limit))
         .bind::<BigInt, _>(i64::from(search.offset))
-        .get_results(tx)
+        .bind::<Bool, _>(search.texts)
+        .load_stream(tx)
         .await?;
+    let rows = fitting(rows, |row: &HitRow| row.content.len()).await?.rows;
     let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
     Ok(Found {
         hits: rows.into_iter().map(HitRow::read).collect(),

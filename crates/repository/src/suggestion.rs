@@ -311,7 +311,7 @@ async fn suggestions_in_tx(
     scored.truncate(limit.saturating_mul(2));
     let ids: Vec<KnowledgeId> = scored.iter().map(|(id, _, _)| KnowledgeId(*id)).collect();
     let mut nodes: BTreeMap<Uuid, Node> =
-        nodes_of(tx, degrees, &ids).await?.into_iter().map(|node| (node.id.0, node)).collect();
+        nodes_of(tx, Some(degrees), &ids).await?.into_iter().map(|node| (node.id.0, node)).collect();
     let suggestion = |(id, score, reasons)| nodes.remove(&id).map(|node| Suggestion { node, score, reasons });
     Ok(scored.into_iter().filter_map(suggestion).take(limit).collect())
 }

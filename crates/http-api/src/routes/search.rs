@@ -166,6 +166,7 @@ fn check(request: SearchRequest) -> Result<(Search, Option<Mark>)> {
         offset: place.map_or(0, |(_, seen)| seen),
         limit,
         facets: request.facets,
+        texts: true,
         vector: None,
     };
     Ok((search, place.map(|(mark, _)| mark)))

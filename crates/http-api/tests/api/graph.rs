@@ -382,3 +382,22 @@ async fn a_full_walk_goes_on_only_from_nodes_that_have_more() {
     }
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_new_leads_on_from_an_item_whose_links_were_counted_before_it() {
+    let bench = Bench::new().await;
+    let [start, hub, beyond] = items(&bench).await;
+    let statement = format!(
+        "WITH leaf AS (INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 101) AS n RETURNING id)
+         INSERT INTO knowledge_links (source_id, target_id, kind, weight)
+         SELECT from_id, id, 'supports', weight FROM leaf, (VALUES ('{start}'::uuid, 1.0), ('{hub}'::uuid, 0.5)) AS f (from_id, weight)"
+    );
+    bench.db.client().await.batch_execute(&statement).await.unwrap();
+    let path = format!("/graph/neighborhood?id={start}&depth=3&limit=103&degrees=true");
+    let whole = ok(&bench, &path).await;
+    assert_eq!((whole["nodes"].as_array().unwrap().len(), &whole["truncated"]), (103, &json!(false)));
+    weigh(&bench, &hub, "supports", &beyond, 1.0).await;
+    let cut = ok(&bench, &path).await;
+    assert_eq!((&cut["frontier"], &cut["truncated"]), (&json!([hub]), &json!(true)));
+    bench.finish().await;
+}

@@ -48,14 +48,21 @@ const PAGE: &str = nodes!("($2 IS NULL OR k.id > $2) ORDER BY k.id LIMIT $3");
 
 const THERE: &str = "SELECT id FROM knowledge WHERE id = ANY($1) AND deleted_at IS NULL";
 
+/// What people see of an item.
 #[derive(QueryableByName)]
-struct NodeRow {
+pub(crate) struct LabelRow {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = Nullable<Text>)]
     title: Option<String>,
     #[diesel(sql_type = Text)]
     start: String,
+}
+
+#[derive(QueryableByName)]
+struct NodeRow {
+    #[diesel(embed)]
+    item: LabelRow,
     #[diesel(sql_type = Nullable<Text>)]
     domain: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -85,7 +92,7 @@ impl Degrees {
 
     /// Keeps what was counted of those that have many.
     fn keep(&self, nodes: &[NodeRow]) {
-        let many = nodes.iter().filter_map(|node| Some((node.id, node.degree.filter(|degree| *degree > MANY)?)));
+        let many = nodes.iter().filter_map(|node| Some((node.item.id, node.degree.filter(|degree| *degree > MANY)?)));
         let mut many = many.peekable();
         if many.peek().is_none() {
             return;
@@ -99,27 +106,25 @@ impl Degrees {
     }
 }
 
-/// These items as nodes, in this order; those that do not exist are left out.
-pub(crate) async fn nodes_of(reader: &AsyncPgConnection, degrees: &Degrees, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
-    nodes_counted(reader, degrees, ids, |_every| true).await
-}
-
-/// As [`nodes_of`], but the degrees of some alone are counted; those of the others may be 0.
-pub(super) async fn nodes_counted(
+/// These items as nodes, in this order; those that do not exist are left out. Without `degrees` none is counted.
+pub(crate) async fn nodes_of(
     reader: &AsyncPgConnection,
-    degrees: &Degrees,
+    degrees: Option<&Degrees>,
     ids: &[KnowledgeId],
-    counts: impl Fn(&KnowledgeId) -> bool,
 ) -> Result<Vec<Node>> {
-    let known = degrees.of(ids);
-    let is_left_out = |id: &&KnowledgeId| known.contains_key(&id.0) || !counts(id);
-    let left_out: Vec<Uuid> = ids.iter().filter(is_left_out).map(|id| id.0).collect();
+    let known = degrees.map(|degrees| degrees.of(ids)).unwrap_or_default();
+    let left_out = match degrees {
+        Some(_) => known.keys().copied().collect(),
+        None => uuids(ids),
+    };
     let rows: Vec<NodeRow> = statement(NODES)
         .bind::<Array<SqlUuid>, _>(left_out)
         .bind::<Array<SqlUuid>, _>(uuids(ids))
         .get_results(&mut &*reader)
         .await?;
-    degrees.keep(&rows);
+    if let Some(degrees) = degrees {
+        degrees.keep(&rows);
+    }
     let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
     let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(&known)).collect();
     nodes.sort_by_key(|node| places.get(&node.id.0).copied());
@@ -146,14 +151,16 @@ pub(crate) async fn missing_of(reader: &AsyncPgConnection, ids: &[KnowledgeId]) 
     Ok(ids.iter().filter(|id| !there.contains(&id.0)).copied().collect())
 }
 
+impl LabelRow {
+    pub(crate) fn read(self) -> (KnowledgeId, String) {
+        (KnowledgeId(self.id), kos_graph::label(self.title.as_deref(), &self.start))
+    }
+}
+
 impl NodeRow {
     fn read(self, known: &HashMap<Uuid, i64>) -> Node {
-        let degree = known.get(&self.id).copied().or(self.degree).unwrap_or_default();
-        Node {
-            id: KnowledgeId(self.id),
-            label: kos_graph::label(self.title.as_deref(), &self.start),
-            domain: self.domain,
-            degree: u32::try_from(degree).unwrap_or(u32::MAX),
-        }
+        let degree = known.get(&self.item.id).copied().or(self.degree).unwrap_or_default();
+        let (id, label) = self.item.read();
+        Node { id, label, domain: self.domain, degree: u32::try_from(degree).unwrap_or(u32::MAX) }
     }
 }

@@ -2,7 +2,7 @@
 //! scores of the one cannot be compared with those of the other (reciprocal rank fusion).
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_search::{Near, Plan};
 use uuid::Uuid;
@@ -46,11 +46,11 @@ const PAGE: &str = "
     FROM scored s FULL JOIN near n USING (id)
     ORDER BY score DESC, id DESC LIMIT $18 OFFSET $19
 )
-SELECT k.id, k.title, k.content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $22 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, p.score, p.text_score, p.by_words, p.by_meaning, p.similarity, p.total, p.with_words,
        effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
        k.feedback_sum / (k.feedback_count + 5) AS feedback,
-       CASE WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
+       CASE WHEN NOT $22 THEN '' WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
             ELSE search_passage(left(k.content, $20), $21::tsquery) END AS highlight
 FROM page p JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id ORDER BY p.score DESC, p.id DESC";
 
@@ -107,6 +107,7 @@ impl Prepared<'_> {
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
             .bind::<Text, _>(self.stems.join(" | "))
+            .bind::<Bool, _>(self.wanted.search.texts)
             .load_stream(tx)
             .await?;
         Ok(fitting(rows, |row: &FusedRow| row.hit.content.len()).await?.rows)

@@ -3,7 +3,7 @@
 use diesel::pg::Pg;
 use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_search::{Alternative, Near, Plan, Term};
 use serde_json::Value;
@@ -71,9 +71,9 @@ const PAGE: &str = "
 ), page AS (
     SELECT * FROM scored s ORDER BY ORDERED LIMIT $15 OFFSET $16
 )
-SELECT k.id, k.title, k.content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $19 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
-       search_passage(left(k.content, $17), $18::tsquery) AS highlight
+       CASE WHEN $19 THEN search_passage(left(k.content, $17), $18::tsquery) ELSE '' END AS highlight
 FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
 
 const FACETS: &str = "
@@ -164,6 +164,7 @@ impl<'a> Prepared<'a> {
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
             .bind::<Text, _>(self.stems.join(" | "))
+            .bind::<Bool, _>(self.wanted.search.texts)
             .load_stream(tx)
             .await;
         let rows = match rows {

@@ -1,5 +1,8 @@
 //! The vocabulary of the texts: counted by whichever server comes first, known to all of them; and what was
 //! searched for.
+//!
+//! Among few texts the newest change what a word is worth: until they are counted for all, each server reads them
+//! for itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -7,10 +10,12 @@ use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_search::Vocabulary;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::database::Repository;
 use crate::error::{Chain, Result};
@@ -25,16 +30,29 @@ const OFTEN: Duration = Duration::from_secs(1);
 /// How old a text is when it is counted: older than any transaction that may still bring an older one.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// So many texts are no longer few; and most of the newest that are read.
+const FEW: i64 = 20_000;
+/// How long a search goes by what was read of the newest texts, and how much longer than reading them took.
+const READ_FOR: Duration = Duration::from_millis(200);
+const READ_TIMES: u32 = 5;
+
 /// What is known of the words of all texts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Words {
-    pub(crate) vocabulary: Vocabulary,
-    /// Texts that were counted.
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    /// Texts whose words are known.
     pub(crate) texts: u64,
     /// Different words of each text, added up.
     words: u64,
+    /// What is counted for all servers.
+    counted: Arc<Vocabulary>,
     revision: i64,
+    /// The newest text that was read, where they are few.
+    newest: Option<Uuid>,
 }
+
+/// When the words of few texts are looked at again.
+pub(crate) type NextLook = Arc<Mutex<Option<Instant>>>;
 
 /// Searches that were not written down yet.
 #[derive(Debug, Default)]
@@ -72,6 +90,8 @@ struct CorpusRow {
     words: i64,
     #[diesel(sql_type = Bool)]
     is_whole: bool,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    newest: Option<Uuid>,
 }
 
 #[derive(QueryableByName)]
@@ -82,11 +102,45 @@ struct WordRow {
     texts: i32,
 }
 
+#[derive(QueryableByName)]
+struct SumRow {
+    #[diesel(sql_type = BigInt)]
+    texts: i64,
+    #[diesel(sql_type = BigInt)]
+    words: i64,
+}
+
+const CORPUS: &str = "
+SELECT revision, texts, words, is_whole,
+       CASE WHEN texts < $1 THEN (SELECT id FROM knowledge WHERE id > counted_to ORDER BY id DESC LIMIT 1) END AS newest
+FROM search_corpus";
+
+/// The newest texts, as far as they are not counted yet.
+const NEWEST: &str = "
+SELECT search FROM knowledge WHERE id > (SELECT counted_to FROM search_corpus) AND deleted_at IS NULL ORDER BY id LIMIT 20000";
+
 impl Words {
     /// Different words of a text, on average; 1 before anything was counted.
     pub(crate) fn average_length(&self) -> f64 {
         let float = |count: u64| u32::try_from(count).map_or(f64::INFINITY, f64::from);
         if self.texts == 0 || self.words == 0 { 1.0 } else { float(self.words) / float(self.texts) }
+    }
+
+    /// Adds the words of the newest texts to those that are counted.
+    async fn read_newest(&mut self, tx: &mut AsyncPgConnection) -> Result<()> {
+        let sums =
+            format!("SELECT count(*) AS texts, coalesce(sum(length(search)), 0) AS words FROM ({NEWEST}) AS newest");
+        let sums: SumRow = sql_query(sums).get_result(tx).await?;
+        let rows: Vec<WordRow> =
+            sql_query("SELECT word, ndoc AS texts FROM ts_stat($1)").bind::<Text, _>(NEWEST).get_results(tx).await?;
+        let together = |row: WordRow| {
+            let texts = u32::try_from(row.texts).unwrap_or_default().saturating_add(self.counted.texts(&row.word));
+            (row.word, texts)
+        };
+        self.vocabulary = Arc::new(self.counted.with(rows.into_iter().map(together).collect()));
+        self.texts += u64::try_from(sums.texts).unwrap_or_default();
+        self.words += u64::try_from(sums.words).unwrap_or_default();
+        Ok(())
     }
 }
 
@@ -143,13 +197,28 @@ impl Repository {
     pub async fn words_refresh(&self) -> Result<()> {
         let known = self.words();
         let mut connection = self.connection().await?;
-        let news = connection.transaction(async |tx| newer_than(tx, &known).await).await?;
+        let mut snapshot = connection.build_transaction().read_only().repeatable_read();
+        let news = snapshot.run(async |tx| newer_than(tx, &known).await).await?;
         if let Some(words) = news {
             metrics::gauge!("kos_search_words")
                 .set(f64::from(u32::try_from(words.vocabulary.len()).unwrap_or(u32::MAX)));
             *self.words.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(words);
         }
         Ok(())
+    }
+
+    /// What is known of the words, for a search: among few texts also of those that were stored just now.
+    pub(super) async fn words_for_search(&self) -> Result<Arc<Words>> {
+        if self.words().texts >= u64::try_from(FEW).unwrap_or_default() {
+            return Ok(self.words());
+        }
+        let mut next_look = self.next_look.lock().await;
+        let since = Instant::now();
+        if next_look.is_none_or(|next| next <= since) {
+            self.words_refresh().await?;
+            *next_look = Some(Instant::now() + READ_FOR.max(since.elapsed() * READ_TIMES));
+        }
+        Ok(self.words())
     }
 
     /// Remembers a search until [`Self::searches_record`].
@@ -223,21 +292,34 @@ impl Tally {
 /// What is known now, when that is more than before. While everything is counted anew, what was known is
 /// better than half of what is.
 async fn newer_than(tx: &mut AsyncPgConnection, known: &Words) -> Result<Option<Words>> {
-    let corpus: CorpusRow =
-        sql_query("SELECT revision, texts, words, is_whole FROM search_corpus").get_result(tx).await?;
-    if corpus.revision == known.revision || !(corpus.is_whole || known.vocabulary.is_empty()) {
+    let corpus: CorpusRow = sql_query(CORPUS).bind::<BigInt, _>(FEW).get_result(tx).await?;
+    let is_known = corpus.revision == known.revision && corpus.newest == known.newest;
+    if is_known || !(corpus.is_whole || known.vocabulary.is_empty()) {
         return Ok(None);
     }
-    let rows: Vec<WordRow> = sql_query("SELECT word, texts FROM search_words WHERE revision > $1 AND revision <= $2")
-        .bind::<BigInt, _>(known.revision)
-        .bind::<BigInt, _>(corpus.revision)
-        .get_results(tx)
-        .await?;
-    let changes = rows.into_iter().map(|row| (row.word, u32::try_from(row.texts).unwrap_or_default())).collect();
-    Ok(Some(Words {
-        vocabulary: known.vocabulary.with(changes),
+    let counted = match corpus.revision == known.revision {
+        true => Arc::clone(&known.counted),
+        false => Arc::new(known.counted.with(counted_since(tx, known.revision, corpus.revision).await?)),
+    };
+    let mut words = Words {
+        vocabulary: Arc::clone(&counted),
         texts: u64::try_from(corpus.texts).unwrap_or_default(),
         words: u64::try_from(corpus.words).unwrap_or_default(),
+        counted,
         revision: corpus.revision,
-    }))
+        newest: corpus.newest,
+    };
+    if corpus.newest.is_some() {
+        words.read_newest(tx).await?;
+    }
+    Ok(Some(words))
+}
+
+async fn counted_since(tx: &mut AsyncPgConnection, from: i64, to: i64) -> Result<HashMap<String, u32>> {
+    let rows: Vec<WordRow> = sql_query("SELECT word, texts FROM search_words WHERE revision > $1 AND revision <= $2")
+        .bind::<BigInt, _>(from)
+        .bind::<BigInt, _>(to)
+        .get_results(tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.word, u32::try_from(row.texts).unwrap_or_default())).collect())
 }

@@ -117,6 +117,21 @@ async fn what_is_newer_than_the_count_is_found_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn among_few_texts_what_was_stored_just_now_is_weighed_at_once() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for number in 0..20 {
+        know(&repository, &format!("Обычное слово номер{number}"), "x", 1.0).await;
+    }
+    count(&repository).await;
+    know(&repository, "Обычное слово и барометр", "x", 1.0).await;
+    let mended = answer(&repository, search("слово баромтер")).await;
+    assert_eq!(mended.plan.corrected, [("баромтер".to_owned(), "барометр".to_owned())]);
+    assert!(mended.hits[0].content.ends_with("барометр"), "{:?}", mended.hits[0]);
+    assert_eq!(mended.plan.terms[0].alternatives[0].texts, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_servers_count_each_text_once() {
     let db = TestDb::new().await;
     let (one, two) = (repository(&db).await, repository(&db).await);

@@ -78,7 +78,7 @@ pub(super) async fn select(
         Selection::Domain(name) => repository.graph_of_domain(&name, most).await,
         Selection::Ids(ids) => first_of(repository, ids, most).await,
         Selection::Found(query) => {
-            let search = Search { limit: limit.min(MAX_FOUND) + 1, ..Search::of(query) };
+            let search = Search { limit: limit.min(MAX_FOUND) + 1, texts: false, ..Search::of(query) };
             let ids = repository.search(&search).await?.hits.into_iter().map(|hit| hit.id).collect();
             first_of(repository, ids, most.min(usize::try_from(MAX_FOUND).unwrap_or(usize::MAX))).await
         }
