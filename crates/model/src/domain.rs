@@ -6,6 +6,8 @@ use crate::violation::{Violation, Violations};
 
 /// Longest description, in characters.
 pub const MAX_DESCRIPTION: usize = 10_000;
+/// Shortest half-life, in days: a minute and a half.
+pub const MIN_HALF_LIFE: f64 = 0.001;
 /// Longest half-life, in days: a thousand years.
 pub const MAX_HALF_LIFE: f64 = 365_000.0;
 
@@ -99,10 +101,11 @@ fn description(given: &str) -> Result<String, Violation> {
 }
 
 fn half_life(days: Option<f64>) -> Result<Option<f64>, Violation> {
-    if days.is_none_or(|days| days > 0.0 && days <= MAX_HALF_LIFE) {
+    if days.is_none_or(|days| (MIN_HALF_LIFE..=MAX_HALF_LIFE).contains(&days)) {
         return Ok(days);
     }
-    let detail = format!("must be a number of days above 0 and up to {MAX_HALF_LIFE}, or null for what does not age");
+    let detail =
+        format!("must be a number of days from {MIN_HALF_LIFE} to {MAX_HALF_LIFE}, or null for what does not age");
     Err(Violation::new("/half_life_days", "out_of_range", detail))
 }
 
@@ -119,7 +122,7 @@ mod tests {
         };
         let pointers: Vec<_> = draft.check().unwrap_err().as_slice().iter().map(|it| it.pointer.clone()).collect();
         assert_eq!(pointers, ["/name", "/description", "/half_life_days"]);
-        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+        for bad in [f64::NAN, f64::INFINITY, -1.0, 5e-324, 1e-307] {
             let edit = DomainEdit { half_life_days: Some(Some(bad)), ..DomainEdit::default() };
             assert!(edit.check().is_err(), "{bad}");
         }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike as _, SubsecRound, Utc};
 
 use crate::knowledge::text;
 use crate::violation::Violation;
@@ -36,13 +36,17 @@ pub fn id<T: FromStr>(pointer: &str, given: &str) -> Result<T, Violation> {
 /// A moment, to the microsecond.
 ///
 /// # Errors
-/// The text is no time as RFC 3339 has it.
+/// The text is no time as RFC 3339 has it, or one outside the years 1 to 9999.
 pub fn time(pointer: &str, given: &str) -> Result<DateTime<Utc>, Violation> {
-    let read = DateTime::parse_from_rfc3339(given.trim());
-    read.map(|time| time.to_utc().trunc_subsecs(6)).map_err(|error| {
+    let read = DateTime::parse_from_rfc3339(given.trim()).map_err(|error| {
         let detail = format!("must be a time such as 2025-12-14T12:00:00Z or 2025-12-14T15:00:00+03:00 ({error})");
         Violation::new(pointer, "invalid_time", detail)
-    })
+    })?;
+    let time = read.to_utc().trunc_subsecs(6);
+    if !(1..=9999).contains(&time.year()) {
+        return Err(Violation::new(pointer, "out_of_range", "must lie in the years 1 to 9999"));
+    }
+    Ok(time)
 }
 
 /// One of some words.
@@ -65,6 +69,9 @@ mod tests {
         assert_eq!(read.to_rfc3339(), "2025-12-14T12:00:00.123456+00:00");
         for bad in ["", "tomorrow", "2025-12-14", "2025-12-14T12:00:00", "2025-02-30T12:00:00Z"] {
             assert_eq!(time("/due_at", bad).unwrap_err().pointer, "/due_at", "{bad}");
+        }
+        for beyond in ["0000-06-01T00:00:00Z", "0001-01-01T00:00:00+03:00", "9999-12-31T23:59:59-03:00"] {
+            assert_eq!(time("/due_at", beyond).unwrap_err().code, "out_of_range", "{beyond}");
         }
     }
 }

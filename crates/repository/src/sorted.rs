@@ -1,7 +1,7 @@
 //! Lists in an order of the caller's choice: by key and id, so that a page goes on where the last one ended,
 //! whatever was added or removed meanwhile.
 
-use chrono::DateTime;
+use chrono::{Datelike as _, NaiveDateTime};
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 use diesel::row::NamedRow;
@@ -84,10 +84,17 @@ impl SortColumn {
     pub fn reads(&self, key: &str) -> bool {
         match self.kind {
             Kind::Text => key.len() <= MAX_KEY && !key.contains('\0'),
-            Kind::Time => key == "infinity" || DateTime::parse_from_str(key, "%Y-%m-%d %H:%M:%S%.f%#z").is_ok(),
+            Kind::Time => key == "infinity" || is_time(key),
             Kind::Number => key.parse::<i32>().is_ok(),
         }
     }
+}
+
+/// Whether Postgres would write a time so: our sessions are at UTC, and no time is of another era.
+fn is_time(key: &str) -> bool {
+    let time = key.strip_suffix("+00").map(|time| NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f"));
+    let is_read = time.is_some_and(|time| time.is_ok_and(|time| (1..=9999).contains(&time.year())));
+    is_read && key.starts_with(|first: char| first.is_ascii_digit())
 }
 
 impl Kind {

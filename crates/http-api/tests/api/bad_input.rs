@@ -82,7 +82,19 @@ async fn what_is_asked_of_a_list_is_judged_before_the_database_sees_it() {
         {
             assert_problem(&bench.get(&format!("/{resource}?{query}")).await, status, query);
         }
-        for place in [r#"["-created_at","yesterday","01900000-0000-7000-8000-000000000000"]"#, "[]", "x"] {
+        // What some programs take for a time and Postgres does not.
+        let times = [
+            "yesterday",
+            "2025-01-01 00:00:00+16",
+            "2025-01-01 00:00:00+23:59",
+            "0000-01-01 00:00:00+00",
+            "-0001-01-01 00:00:00+00",
+            "10000-01-01 00:00:00+00",
+            "+2025-01-01 00:00:00+00",
+            "262142-01-01 00:00:00+00",
+        ];
+        let place = |time: &str| format!(r#"["-created_at","{time}","01900000-0000-7000-8000-000000000000"]"#);
+        for place in times.map(place).iter().map(String::as_str).chain(["[]", "x"]) {
             let cursor = URL_SAFE_NO_PAD.encode(place);
             let reply = bench.get(&format!("/{resource}?sort=-created_at&cursor={cursor}")).await;
             assert_problem(&reply, 422, place);

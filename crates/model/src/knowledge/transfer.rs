@@ -80,6 +80,9 @@ pub struct KnowledgeLine {
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
+/// What a line may count to, so that it can be counted on from there.
+const MAX_COUNT: i32 = 1_000_000_000;
+
 fn kind() -> String {
     KIND.to_owned()
 }
@@ -160,10 +163,10 @@ fn wrong_kind() -> Violation {
 
 fn version_of(given: Option<i32>) -> Result<i32, Violation> {
     let version = given.unwrap_or(1);
-    if (1..=1_000_000_000).contains(&version) {
+    if (1..=MAX_COUNT).contains(&version) {
         return Ok(version);
     }
-    Err(Violation::new("/version", "out_of_range", "must be from 1 to 1000000000"))
+    Err(Violation::new("/version", "out_of_range", format!("must be from 1 to {MAX_COUNT}")))
 }
 
 impl KnowledgeLine {
@@ -186,8 +189,10 @@ impl KnowledgeLine {
             draft.check().map_err(|broken| broken.as_slice().iter().cloned().for_each(|one| faults.push(one))).ok();
         let version = faults.take(version_of(self.version)).unwrap_or_default();
         let Feedback { sum, count } = self.feedback;
-        if count < 0 || sum.abs() > f64::from(count) {
-            let detail = "must be a count and a sum of numbers from -1 to 1: leave it out if you do not know it";
+        if !(0..=MAX_COUNT).contains(&count) || sum.abs() > f64::from(count) {
+            let detail = format!(
+                "must be a count, up to {MAX_COUNT}, and a sum of so many numbers from -1 to 1: leave it out if you do not know it"
+            );
             faults.push(Violation::new("/feedback", "out_of_range", detail));
         }
         let mut time =
