@@ -192,8 +192,15 @@ async fn texts_that_change_places_are_stored_as_far_as_they_can_be() {
     let two = bench.post("/knowledge", &json!({"content": "two"})).await.json();
     let lines = [json!({"id": one["id"], "content": "two"}), json!({"id": two["id"], "content": "one"})];
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let report = bench.post_lines("/knowledge/import", lines).await;
-    assert_eq!((report.status, &report.json()["duplicates"]), (StatusCode::OK, &json!(2)));
+    let report = bench.post_lines("/knowledge/import", lines).await.json();
+    let errors: Vec<_> =
+        report["errors"].as_array().unwrap().iter().map(|error| (&error["line"], &error["code"])).collect();
+    assert_eq!(errors, [(&json!(1), &json!("taken")), (&json!(2), &json!("taken"))], "{report}");
+    assert!(report["errors"][0]["detail"].as_str().unwrap().contains(two["id"].as_str().unwrap()), "{report}");
+
+    let after = [json!({"id": one["id"], "content": "three"}), json!({"id": two["id"], "content": "one"})];
+    let after: String = after.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(bench.post_lines("/knowledge/import", after).await.json()["updated"], 2, "what is given up is free");
     bench.finish().await;
 }
 

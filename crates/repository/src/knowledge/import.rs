@@ -167,26 +167,38 @@ fn decide<'a>(
     let mut seen = HashSet::new();
     for (item, mark) in items.iter().zip(marks) {
         let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
-        let is_elsewhere = live.get(&mark.hash).is_some_and(|there| *there != id);
+        let elsewhere = live.get(&mark.hash).filter(|there| **there != id);
         let before = present.get(&id);
         let is_same = before.is_some_and(|before| says_the_same(before, item));
-        if is_elsewhere || is_same || !seen.insert(id) {
-            decided.fates.push(ImportFate::Duplicate);
-            continue;
-        }
-        live.insert(mark.hash.clone(), id);
-        match before {
-            Some(before) => {
-                decided.fates.push(ImportFate::Updated);
+        let fate = match (elsewhere, before) {
+            _ if is_same => ImportFate::Duplicate,
+            // A change that cannot be made is no repetition.
+            (Some(other), Some(_)) => ImportFate::Failed(taken(*other)),
+            (Some(_), None) => ImportFate::Duplicate,
+            (None, _) if !seen.insert(id) => ImportFate::Duplicate,
+            (None, Some(before)) => {
+                // What it said until now another line may say.
+                live.retain(|_, there| *there != id);
+                live.insert(mark.hash.clone(), id);
                 decided.updates.push((before, item));
+                ImportFate::Updated
             }
-            None => {
-                decided.fates.push(ImportFate::Imported);
+            (None, None) => {
+                live.insert(mark.hash.clone(), id);
                 decided.newborn.push(newborn(id, item, mark));
+                ImportFate::Imported
             }
-        }
+        };
+        decided.fates.push(fate);
     }
     decided
+}
+
+fn taken(other: Uuid) -> Violation {
+    let detail = format!(
+        "{other} has this text, and no two may: change that one first, or, where a later line does, import the file again"
+    );
+    Violation::new("/content", "taken", detail)
 }
 
 fn says_the_same(before: &KnowledgeRecord, item: &ImportItem) -> bool {
