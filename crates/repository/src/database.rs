@@ -30,8 +30,9 @@ use crate::vectors::{Compared, VectorIndex};
 /// Every migration, in order.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
-/// How long a caller waits for a free connection before the database counts as unavailable.
-const POOL_WAIT: Duration = Duration::from_millis(900);
+/// How long a caller waits for a free connection before the service counts as too busy; longer than it takes to notice
+/// that the database is silent ([`Pulse`](crate::Pulse)), so that he is told which of the two it is.
+const POOL_WAIT: Duration = Duration::from_millis(1_100);
 
 /// Between two signs of life on an idle connection over TCP.
 const KEEPALIVE: Duration = Duration::from_secs(10);
