@@ -230,6 +230,8 @@ catalogue! {
     KnowledgeUpdated = "knowledge_updated", "✏️", "Knowledge updated", "Знание обновлено";
     /// A piece of knowledge was removed.
     KnowledgeDeleted = "knowledge_deleted", "🗑️", "Knowledge deleted", "Знание удалено";
+    /// A piece of knowledge that had been removed went for good.
+    KnowledgePurged = "knowledge_purged", "🔥", "Knowledge purged", "Знание удалено навсегда";
     /// Somebody confirmed a piece of knowledge.
     KnowledgeVerified = "knowledge_verified", "☑️", "Knowledge verified", "Знание проверено";
     /// A task was opened.
@@ -262,6 +264,10 @@ catalogue! {
     LinkDeleted = "link_deleted", "🔗", "Link deleted", "Связь удалена";
     /// A question was asked and answered.
     InteractionLogged = "interaction_logged", "💬", "Interaction", "Взаимодействие";
+    /// An answer was judged, or its expert's interactions went to another.
+    InteractionUpdated = "interaction_updated", "💬", "Interaction updated", "Взаимодействие обновлено";
+    /// An interaction was removed.
+    InteractionDeleted = "interaction_deleted", "🗑️", "Interaction deleted", "Взаимодействие удалено";
     /// The figures of a day.
     DailyReport = "daily_report", "📊", "Daily report", "Ежедневный отчёт";
     /// The figures of a week.

@@ -18,6 +18,7 @@ use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::reference::{References, Referred, changed};
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
+use crate::task::TaskOwner;
 
 /// A domain as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,23 +88,6 @@ const COLUMNS: &str = "it.*,
     (SELECT count(*) FROM knowledge k WHERE k.domain_id = it.id AND k.deleted_at IS NULL) AS knowledge,
     (SELECT count(*) FROM tasks t WHERE t.domain_id = it.id) AS tasks,
     (SELECT count(*) FROM expert_domains e WHERE e.domain_id = it.id) AS experts";
-
-/// Knowledge that was deleted goes along, so that its history still leads somewhere.
-const MOVE_KNOWLEDGE: &str = "
-UPDATE knowledge SET domain_id = $2, version = version + 1, updated_at = now() WHERE domain_id = $1";
-const MOVE_TASKS: &str = "
-UPDATE tasks SET domain_id = $2, version = version + 1, updated_at = now() WHERE domain_id = $1";
-const MOVE_EXPERTS: &str = "
-WITH held AS (
-    SELECT id FROM experts WHERE id IN (SELECT expert_id FROM expert_domains WHERE domain_id = $1)
-    ORDER BY id FOR NO KEY UPDATE
-), moved AS (
-    DELETE FROM expert_domains e USING held WHERE e.expert_id = held.id AND e.domain_id = $1 RETURNING e.expert_id
-), changed AS (
-    UPDATE experts SET version = version + 1, updated_at = now() WHERE id IN (SELECT expert_id FROM moved)
-)
-INSERT INTO expert_domains (expert_id, domain_id) SELECT expert_id, $2 FROM moved WHERE $2 IS NOT NULL
-ON CONFLICT DO NOTHING";
 
 impl DomainRecord {
     /// What domains can be sorted by.
@@ -229,7 +213,8 @@ impl Repository {
         Ok(Some((record, Some(emitted))))
     }
 
-    /// Removes a domain and tells of it. What is in it goes to `move_to`. `None` when there is none.
+    /// Removes a domain and tells of it. What is in it goes to `move_to`, each item with an event of its own; what is
+    /// in the bin is of no domain then, where nobody says where to. `None` when there is none.
     ///
     /// # Errors
     /// [`Error::InUse`] when something is in it and nobody says where to; [`Error::Dangling`] when `move_to` does
@@ -240,7 +225,7 @@ impl Repository {
         move_to: Option<DomainId>,
         version: Option<i32>,
         terms: &LeaseTerms,
-    ) -> Result<Option<Emitted>> {
+    ) -> Result<Option<Vec<Emitted>>> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
@@ -259,16 +244,19 @@ impl Repository {
                 if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
                     return Err(Error::InUse(users.to_vec()));
                 }
-                for statement in [MOVE_EXPERTS, MOVE_TASKS, MOVE_KNOWLEDGE] {
-                    sql_query(statement).bind::<SqlUuid, _>(id.0).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
-                }
+                let moved = [
+                    self.experts_move_in_tx(tx, id.0, to).await?,
+                    self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
+                    self.knowledge_move_in_tx(tx, id.0, to).await?,
+                ];
                 diesel::delete(domains::table.find(id.0)).execute(tx).await?;
                 let mut told = record.told();
                 if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
                     fields.insert("moved_to".to_owned(), json!(to));
                 }
                 let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
-                self.event_emit_in_tx(tx, event, terms).await.map(Some)
+                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+                Ok(Some(moved.into_iter().flatten().chain([emitted]).collect()))
             })
             .await
     }

@@ -151,6 +151,17 @@ impl Repository {
         emitted.into_iter().next().ok_or(Error::Stale)
     }
 
+    /// As [`Self::event_emit_all_in_tx`], for so many that all of it is left to the claims: the answer is one of them
+    /// that has listeners, if any has.
+    pub(crate) async fn event_leave_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<Option<Emitted>> {
+        let emitted = self.event_emit_all_in_tx(tx, events, &LeaseTerms::default()).await?;
+        Ok(emitted.into_iter().find(Emitted::leaves_some))
+    }
+
     pub(crate) async fn event_emit_all_in_tx(
         &self,
         tx: &mut AsyncPgConnection,

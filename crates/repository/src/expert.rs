@@ -17,6 +17,7 @@ use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::reference::{References, Referred, changed};
 use crate::schema::{expert_domains, experts};
 use crate::sorted::{Listed, Part, SortColumn};
+use crate::task::TaskOwner;
 
 /// An expert as stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,12 @@ struct UsersRow {
     interactions: i64,
 }
 
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
 const COLUMNS: &str = "it.*,
     ARRAY(SELECT d.id FROM expert_domains e JOIN domains d ON d.id = e.domain_id WHERE e.expert_id = it.id
           ORDER BY d.name, d.id) AS domain_ids,
@@ -113,9 +120,20 @@ const USERS: &str = "
 SELECT (SELECT count(*) FROM tasks WHERE assignee_id = $1) AS tasks,
        (SELECT count(*) FROM interactions WHERE expert_id = $1) AS interactions";
 
-const MOVE_TASKS: &str = "
-UPDATE tasks SET assignee_id = $2, version = version + 1, updated_at = now() WHERE assignee_id = $1";
-const MOVE_INTERACTIONS: &str = "UPDATE interactions SET expert_id = $2 WHERE expert_id = $1";
+/// Experts who are moved at once.
+const PIECE: i64 = 500;
+
+const PIECE_OF_DOMAIN: &str = "
+SELECT id FROM experts WHERE id IN (SELECT expert_id FROM expert_domains WHERE domain_id = $1)
+ORDER BY id LIMIT $2 FOR NO KEY UPDATE";
+
+const MOVE: &str = "
+WITH moved AS (
+    DELETE FROM expert_domains WHERE expert_id = ANY($1) AND domain_id = $2
+), changed AS (
+    UPDATE experts SET version = version + 1, updated_at = now() WHERE id = ANY($1)
+)
+INSERT INTO expert_domains (expert_id, domain_id) SELECT unnest($1), $3 WHERE $3 IS NOT NULL ON CONFLICT DO NOTHING";
 
 impl ExpertRecord {
     /// What experts can be sorted by.
@@ -231,7 +249,36 @@ impl Repository {
             .await
     }
 
-    /// Removes an expert and tells of it. Tasks and interactions go to `move_to`. `None` when there is none.
+    /// Has the experts of a domain that goes know another instead. What is told of them is left to the claims; the
+    /// answer is one of the events that have listeners, if any has.
+    pub(crate) async fn experts_move_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        from: Uuid,
+        to: Option<Uuid>,
+    ) -> Result<Option<Emitted>> {
+        let mut heard = None;
+        loop {
+            let piece = sql_query(PIECE_OF_DOMAIN).bind::<SqlUuid, _>(from).bind::<BigInt, _>(PIECE);
+            let ids: Vec<Uuid> = piece.get_results::<IdRow>(tx).await?.into_iter().map(|row| row.id).collect();
+            if ids.is_empty() {
+                return Ok(heard);
+            }
+            sql_query(MOVE)
+                .bind::<Array<SqlUuid>, _>(&ids)
+                .bind::<SqlUuid, _>(from)
+                .bind::<Nullable<SqlUuid>, _>(to)
+                .execute(tx)
+                .await?;
+            let told = Known::ExpertUpdated.event_type();
+            let records = experts_in_tx(tx, &ids).await?;
+            let events = records.iter().map(|expert| NewEvent::new(told.clone(), expert.told())).collect();
+            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
+        }
+    }
+
+    /// Removes an expert and tells of it. Tasks and interactions go to `move_to`, each with an event of its own. `None`
+    /// when there is none.
     ///
     /// # Errors
     /// [`Error::InUse`] when there are some and nobody says where to; [`Error::Dangling`] when `move_to` does not
@@ -242,7 +289,7 @@ impl Repository {
         move_to: Option<ExpertId>,
         version: Option<i32>,
         terms: &LeaseTerms,
-    ) -> Result<Option<Emitted>> {
+    ) -> Result<Option<Vec<Emitted>>> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
@@ -261,28 +308,33 @@ impl Repository {
                 if move_to.is_none() && users.tasks + users.interactions > 0 {
                     return Err(Error::InUse(vec![("tasks", users.tasks), ("interactions", users.interactions)]));
                 }
-                for statement in [MOVE_TASKS, MOVE_INTERACTIONS] {
-                    sql_query(statement).bind::<SqlUuid, _>(id.0).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
-                }
+                let moved = [
+                    self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
+                    self.interactions_move_in_tx(tx, id, to).await?,
+                ];
                 diesel::delete(experts::table.find(id.0)).execute(tx).await?;
                 let mut told = record.told();
                 if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
                     fields.insert("moved_to".to_owned(), json!(to));
                 }
                 let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
-                self.event_emit_in_tx(tx, event, terms).await.map(Some)
+                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+                Ok(Some(moved.into_iter().flatten().chain([emitted]).collect()))
             })
             .await
     }
 }
 
 async fn expert_in_tx(tx: &mut AsyncPgConnection, id: ExpertId) -> Result<Option<ExpertRecord>> {
-    let row: Option<ExpertRow> = sql_query(format!("SELECT {COLUMNS} FROM experts it WHERE it.id = $1"))
-        .bind::<SqlUuid, _>(id.0)
-        .get_result(tx)
-        .await
-        .optional()?;
-    Ok(row.map(ExpertRow::read))
+    Ok(experts_in_tx(tx, &[id.0]).await?.pop())
+}
+
+async fn experts_in_tx(tx: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<ExpertRecord>> {
+    let rows: Vec<ExpertRow> = sql_query(format!("SELECT {COLUMNS} FROM experts it WHERE it.id = ANY($1)"))
+        .bind::<Array<SqlUuid>, _>(ids)
+        .get_results(tx)
+        .await?;
+    Ok(rows.into_iter().map(ExpertRow::read).collect())
 }
 
 async fn hold_domains_in_tx(tx: &mut AsyncPgConnection, ids: &[DomainId]) -> Result<()> {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::event::Known;
 use kos_model::interaction::{Feedback, NewInteraction};
@@ -21,6 +21,8 @@ use crate::reference::{References, Referred};
 use crate::schema::interactions;
 use crate::sorted::{Listed, Part, SortColumn};
 
+/// Interactions that are given to another expert at once: whole texts.
+const PIECE: i64 = 100;
 /// How much of an answer an event carries, in characters; the whole is at `GET /interactions/{id}`.
 const EVENT_RESPONSE: usize = 4_000;
 
@@ -177,12 +179,17 @@ impl Repository {
         Ok(fitting(rows, bytes).await?.map(|it| Listed { record: it.record.read(), key: it.key }))
     }
 
-    /// Notes what the asker thought of an answer, in the place of what was noted before. `None` when there is no
-    /// such interaction.
+    /// Notes what the asker thought of an answer, in the place of what was noted before, and tells of it. `None` when
+    /// there is no such interaction.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn interaction_rate(&self, id: InteractionId, feedback: &Feedback) -> Result<Option<InteractionRecord>> {
+    pub async fn interaction_rate(
+        &self,
+        id: InteractionId,
+        feedback: &Feedback,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(InteractionRecord, Emitted)>> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
@@ -194,18 +201,56 @@ impl Repository {
                     ))
                     .execute(tx)
                     .await?;
-                interaction_in_tx(tx, id).await
+                let Some(record) = interaction_in_tx(tx, id).await? else { return Ok(None) };
+                let event = NewEvent::new(Known::InteractionUpdated.event_type(), record.told());
+                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
+                Ok(Some((record, emitted)))
             })
             .await
     }
 
-    /// Removes an interaction, with its feedback; `false` when there is none.
+    /// Gives the interactions of an expert who goes to another. What is told of them is left to the claims; the answer
+    /// is one of the events that have listeners, if any has.
+    pub(crate) async fn interactions_move_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        from: ExpertId,
+        to: Option<Uuid>,
+    ) -> Result<Option<Emitted>> {
+        let mut heard = None;
+        loop {
+            let piece = interactions::table.filter(interactions::expert_id.eq(from.0)).select(interactions::id);
+            let ids: Vec<Uuid> = piece.order(interactions::id).limit(PIECE).load(tx).await?;
+            if ids.is_empty() {
+                return Ok(heard);
+            }
+            diesel::update(interactions::table.filter(interactions::id.eq_any(&ids)))
+                .set(interactions::expert_id.eq(to))
+                .execute(tx)
+                .await?;
+            let told = Known::InteractionUpdated.event_type();
+            let records = interactions_in_tx(tx, &ids).await?;
+            let events = records.iter().map(|record| NewEvent::new(told.clone(), record.told())).collect();
+            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
+        }
+    }
+
+    /// Removes an interaction, with its feedback, and tells of it. `None` when there is none.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn interaction_delete(&self, id: InteractionId) -> Result<bool> {
+    pub async fn interaction_delete(&self, id: InteractionId, terms: &LeaseTerms) -> Result<Option<Emitted>> {
         let mut connection = self.connection().await?;
-        Ok(diesel::delete(interactions::table.find(id.0)).execute(&mut connection).await? > 0)
+        connection
+            .transaction(async |tx| {
+                let held = interactions::table.find(id.0).select(interactions::id).for_update();
+                held.first::<Uuid>(tx).await.optional()?;
+                let Some(record) = interaction_in_tx(tx, id).await? else { return Ok(None) };
+                diesel::delete(interactions::table.find(id.0)).execute(tx).await?;
+                let event = NewEvent::new(Known::InteractionDeleted.event_type(), record.told());
+                self.event_emit_in_tx(tx, event, terms).await.map(Some)
+            })
+            .await
     }
 }
 
@@ -214,12 +259,15 @@ fn moment(expression: &str) -> SqlLiteral<Nullable<Timestamptz>> {
 }
 
 async fn interaction_in_tx(tx: &mut AsyncPgConnection, id: InteractionId) -> Result<Option<InteractionRecord>> {
-    let row: Option<InteractionRow> = sql_query(format!("SELECT {COLUMNS} FROM {TABLES} WHERE it.id = $1"))
-        .bind::<SqlUuid, _>(id.0)
-        .get_result(tx)
-        .await
-        .optional()?;
-    Ok(row.map(InteractionRow::read))
+    Ok(interactions_in_tx(tx, &[id.0]).await?.pop())
+}
+
+async fn interactions_in_tx(tx: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<InteractionRecord>> {
+    let rows: Vec<InteractionRow> = sql_query(format!("SELECT {COLUMNS} FROM {TABLES} WHERE it.id = ANY($1)"))
+        .bind::<Array<SqlUuid>, _>(ids)
+        .get_results(tx)
+        .await?;
+    Ok(rows.into_iter().map(InteractionRow::read).collect())
 }
 
 impl InteractionRecord {
@@ -241,6 +289,7 @@ impl InteractionRecord {
         tell("expert_id", json!(self.expert_id));
         tell("knowledge_id", json!(self.knowledge_id));
         tell("feedback_score", json!(self.feedback_score));
+        tell("feedback_comment", json!(self.feedback_comment));
         Value::Object(told)
     }
 }

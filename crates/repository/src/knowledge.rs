@@ -7,6 +7,7 @@ mod export;
 mod history;
 mod import;
 mod list;
+mod moving;
 mod near;
 
 use chrono::{DateTime, Utc};

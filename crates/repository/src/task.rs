@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::event::Known;
 use kos_model::task::{TaskChange, UnknownWord};
@@ -115,6 +115,16 @@ struct TaskPatch {
     domain_id: Option<Option<Uuid>>,
     due_at: Option<Option<DateTime<Utc>>>,
 }
+
+/// Whose tasks are given to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TaskOwner {
+    Domain(DomainId),
+    Assignee(ExpertId),
+}
+
+/// Tasks that are given to another at once.
+const PIECE: i64 = 500;
 
 /// The same in the columns and in the conditions.
 const OVERDUE: &str = "coalesce(it.due_at < now() AND it.status IN ('pending', 'in_progress'), false)";
@@ -253,6 +263,40 @@ impl Repository {
             .await
     }
 
+    /// Gives the tasks of a domain or an expert that goes to another. What is told of them is left to the claims; the
+    /// answer is one of the events that have listeners, if any has.
+    pub(crate) async fn tasks_move_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        owner: TaskOwner,
+        to: Option<Uuid>,
+    ) -> Result<Option<Emitted>> {
+        let mut heard = None;
+        loop {
+            let all = tasks::table.select(tasks::id).order(tasks::id).limit(PIECE).into_boxed();
+            let piece = match owner {
+                TaskOwner::Domain(id) => all.filter(tasks::domain_id.eq(id.0)),
+                TaskOwner::Assignee(id) => all.filter(tasks::assignee_id.eq(id.0)),
+            };
+            let ids: Vec<Uuid> = piece.load(tx).await?;
+            if ids.is_empty() {
+                return Ok(heard);
+            }
+            let patch = match owner {
+                TaskOwner::Domain(_) => TaskPatch { domain_id: Some(to), ..TaskPatch::default() },
+                TaskOwner::Assignee(_) => TaskPatch { assignee_id: Some(to), ..TaskPatch::default() },
+            };
+            diesel::update(tasks::table.filter(tasks::id.eq_any(&ids)))
+                .set((patch, tasks::version.eq(tasks::version + 1), tasks::updated_at.eq(diesel::dsl::now)))
+                .execute(tx)
+                .await?;
+            let told = Known::TaskUpdated.event_type();
+            let events =
+                tasks_in_tx(tx, &ids).await?.iter().map(|task| NewEvent::new(told.clone(), task.told())).collect();
+            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
+        }
+    }
+
     /// Removes a task and tells of it. `None` when there is none.
     ///
     /// # Errors
@@ -275,12 +319,15 @@ impl Repository {
 }
 
 async fn task_in_tx(tx: &mut AsyncPgConnection, id: TaskId) -> Result<Option<TaskRecord>> {
-    let row: Option<TaskRow> = sql_query(format!("SELECT {} FROM {TABLES} WHERE it.id = $1", columns()))
-        .bind::<SqlUuid, _>(id.0)
-        .get_result(tx)
-        .await
-        .optional()?;
-    row.map(TaskRow::read).transpose()
+    Ok(tasks_in_tx(tx, &[id.0]).await?.pop())
+}
+
+async fn tasks_in_tx(tx: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<TaskRecord>> {
+    let rows: Vec<TaskRow> = sql_query(format!("SELECT {} FROM {TABLES} WHERE it.id = ANY($1)", columns()))
+        .bind::<Array<SqlUuid>, _>(ids)
+        .get_results(tx)
+        .await?;
+    rows.into_iter().map(TaskRow::read).collect()
 }
 
 async fn hold_in_tx(tx: &mut AsyncPgConnection, assignee: Option<Uuid>, domain: Option<Uuid>) -> Result<()> {

@@ -91,9 +91,43 @@ async fn a_domain_in_use_is_removed_only_when_what_is_in_it_has_somewhere_to_go(
     assert_eq!(bench.delete(&format!("{old}?move_to={}", id(&new))).await.status, StatusCode::NO_CONTENT);
     let heir = bench.get(&new).await.json();
     assert_eq!((&heir["knowledge"], &heir["tasks"], &heir["experts"]), (&json!(1), &json!(1), &json!(2)));
-    let (last, told) = bench.told().await.pop().unwrap();
-    assert_eq!((last.as_str(), &told["moved_to"]), ("domain_deleted", &heir["id"]));
+    let mut told = bench.told().await.split_off(6);
+    let (last, deleted) = told.pop().unwrap();
+    assert_eq!((last.as_str(), &deleted["moved_to"]), ("domain_deleted", &heir["id"]));
+    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["expert_updated", "expert_updated", "task_updated", "knowledge_updated"], "{told:?}");
+    assert!(told[0..2].iter().all(|(_, expert)| expert["domains"] == "new"), "{told:?}");
+    assert_eq!(
+        (&told[2].1["domain"], &told[3].1["domain"], &told[3].1["changed"]),
+        (&json!("new"), &json!("new"), &json!(["domain"]))
+    );
     assert_eq!(bench.listed("/experts", 1, "version").await, [2, 2], "who knew it knows it changed");
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_leaves_behind_has_a_history_that_leads_back() {
+    let bench = Bench::new().await;
+    let mut paths = Vec::new();
+    for name in ["old", "new"] {
+        paths.push(bench.create("/domains", &json!({"name": name})).await);
+    }
+    let item = bench.create("/knowledge", &json!({"content": "x", "domain": "old"})).await;
+    let binned = bench.create("/knowledge", &json!({"content": "y", "domain": "new"})).await;
+    assert_eq!(bench.delete(&binned).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(bench.delete(&format!("{}?move_to={}", paths[0], id(&paths[1]))).await.status, StatusCode::NO_CONTENT);
+    let changes = bench.get(&format!("{item}/history")).await.json();
+    let newest = &changes["data"][0];
+    let moved = json!([{"field": "domain", "old": "old", "new": "new"}]);
+    assert_eq!((&newest["version"], &newest["change"], &newest["changes"]), (&json!(2), &json!("updated"), &moved));
+    let reverted = bench.post(&format!("{item}/revert"), &json!({"version": 1})).await;
+    assert_eq!((reverted.status, &reverted.json()["domain"]), (StatusCode::OK, &json!("old")), "{}", reverted.text);
+
+    assert_eq!(bench.delete(&paths[1]).await.status, StatusCode::NO_CONTENT, "what is in the bin keeps nothing alive");
+    let restored = bench.call("post", &format!("{binned}/restore")).await.json();
+    assert_eq!(restored["domain"], Value::Null);
+    let reverted = bench.post(&format!("{binned}/revert"), &json!({"version": 1})).await.json();
+    assert_eq!(reverted["domain"], "new");
     bench.finish().await;
 }
 

@@ -67,6 +67,8 @@ async fn an_expert_with_work_leaves_only_when_somebody_takes_it_over() {
         let moved = bench.get(&path).await.text;
         assert!(moved.contains(id(&new)), "{moved}");
     }
+    let names: Vec<String> = bench.told().await.split_off(4).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["task_updated", "interaction_updated", "expert_deleted"]);
     bench.finish().await;
 }
 

@@ -154,8 +154,7 @@ impl Repository {
         self.knowledge_change(id, terms, &plan).await
     }
 
-    /// Removes it for good with its history, from the bin or from where it is; only in the latter case
-    /// anybody is told. `None` when there is no such knowledge.
+    /// Removes it for good with its history, from the bin or from where it is. `None` when there is no such knowledge.
     ///
     /// # Errors
     /// [`Error::Stale`], or the database is unavailable.
@@ -165,13 +164,11 @@ impl Repository {
             .transaction(async |tx| {
                 let Some(record) = lock_in_tx(tx, id, terms.version).await? else { return Ok(None) };
                 diesel::delete(knowledge::table.find(id.0)).execute(tx).await?;
-                let emitted = match record.deleted_at {
-                    Some(_) => Vec::new(),
-                    None => {
-                        let event = told(Known::KnowledgeDeleted, &record, &[]);
-                        vec![self.event_emit_in_tx(tx, event, terms.lease).await?]
-                    }
+                let known = match record.deleted_at {
+                    Some(_) => Known::KnowledgePurged,
+                    None => Known::KnowledgeDeleted,
                 };
+                let emitted = vec![self.event_emit_in_tx(tx, told(known, &record, &[]), terms.lease).await?];
                 Ok(Some(ChangedKnowledge { record, emitted }))
             })
             .await

@@ -156,17 +156,28 @@ pub(super) async fn note_in_tx(
     change: &str,
     fields: &[&str],
 ) -> Result<()> {
-    diesel::insert_into(knowledge_history::table)
-        .values((
+    note_all_in_tx(tx, std::iter::once(before), actor, change, fields).await
+}
+
+/// As [`note_in_tx`], for a change that is the same of each.
+pub(super) async fn note_all_in_tx(
+    tx: &mut AsyncPgConnection,
+    before: impl Iterator<Item = &KnowledgeRecord>,
+    actor: &str,
+    change: &str,
+    fields: &[&str],
+) -> Result<()> {
+    let rows = before.map(|before| {
+        (
             knowledge_history::knowledge_id.eq(before.id.0),
             knowledge_history::version.eq(before.version + 1),
             knowledge_history::actor.eq(actor),
             knowledge_history::change.eq(change),
             knowledge_history::fields.eq(fields),
             knowledge_history::snapshot.eq(json(&before.snapshot())),
-        ))
-        .execute(tx)
-        .await?;
+        )
+    });
+    diesel::insert_into(knowledge_history::table).values(rows.collect::<Vec<_>>()).execute(tx).await?;
     Ok(())
 }
 

@@ -78,7 +78,7 @@ async fn feedback_follows_its_interaction_to_other_knowledge_and_vanishes_with_i
     client.batch_execute("UPDATE interactions SET feedback_score = NULL").await.unwrap();
     counted([(0.0, 0), (0.0, 0)]).await;
     let feedback = FeedbackDraft { score: 2, comment: None }.check().unwrap();
-    repository.interaction_rate(talk.id, &feedback).await.unwrap();
+    repository.interaction_rate(talk.id, &feedback, &free()).await.unwrap();
     counted([(0.0, 0), (-0.5, 1)]).await;
     client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", known[1])).await.unwrap();
     let left = repository.interaction_get(talk.id).await.unwrap().unwrap();

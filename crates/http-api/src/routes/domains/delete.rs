@@ -9,7 +9,8 @@ use crate::problem::Result;
 use crate::query::QueryString;
 use crate::state::State;
 
-/// Removes a domain and tells of it (`domain_deleted`). One that has knowledge, tasks or experts is removed only with `move_to`.
+/// Removes a domain and tells of it (`domain_deleted`). One that has knowledge, tasks or experts is removed only with `move_to`;
+/// each of them has an event of its own then (`knowledge_updated`, `task_updated`, `expert_updated`).
 #[utoipa::path(
     delete, path = "/domains/{id}", tag = "people and work",
     params(
@@ -40,7 +41,7 @@ pub(crate) async fn handler(
     state
         .run(async move {
             let emitted = repository.domain_delete(id, move_to, version, intake.terms()).await?;
-            intake.take(emitted.ok_or_else(|| no_such(id))?);
+            intake.take_all(emitted.ok_or_else(|| no_such(id))?);
             Ok(())
         })
         .await?;

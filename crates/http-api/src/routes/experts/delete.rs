@@ -40,7 +40,7 @@ pub(crate) async fn handler(
     state
         .run(async move {
             let emitted = repository.expert_delete(id, move_to, version, intake.terms()).await?;
-            intake.take(emitted.ok_or_else(|| no_such(id))?);
+            intake.take_all(emitted.ok_or_else(|| no_such(id))?);
             Ok(())
         })
         .await?;

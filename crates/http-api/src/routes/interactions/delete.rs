@@ -8,7 +8,7 @@ use crate::path::Id;
 use crate::problem::Result;
 use crate::state::State;
 
-/// Removes an interaction. Its feedback no longer counts for the knowledge that was used.
+/// Removes an interaction and tells of it (`interaction_deleted`). Its feedback no longer counts for the knowledge that was used.
 #[utoipa::path(
     delete, path = "/interactions/{id}", tag = "people and work",
     params(("id" = String, Path, format = Uuid)),
@@ -18,7 +18,13 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn handler(state: web::Data<State>, id: Id<InteractionId>) -> Result<HttpResponse> {
-    let (repository, id) = (state.repository.clone(), id.0);
-    let deleted = state.run(async move { Ok(repository.interaction_delete(id).await?) }).await?;
-    if deleted { Ok(HttpResponse::NoContent().finish()) } else { Err(no_such(id)) }
+    let (repository, intake, id) = (state.repository.clone(), state.engine.intake(), id.0);
+    state
+        .run(async move {
+            let emitted = repository.interaction_delete(id, intake.terms()).await?;
+            intake.take(emitted.ok_or_else(|| no_such(id))?);
+            Ok(())
+        })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
 }

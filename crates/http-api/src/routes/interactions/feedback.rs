@@ -23,8 +23,8 @@ pub(crate) struct GiveFeedback {
     comment: Option<String>,
 }
 
-/// Notes what the asker thought of an answer, in the place of what was noted before. It counts for the knowledge that
-/// was used.
+/// Notes what the asker thought of an answer, in the place of what was noted before, and tells of it
+/// (`interaction_updated`). It counts for the knowledge that was used.
 #[utoipa::path(
     put, path = "/interactions/{id}/feedback", tag = "people and work", request_body = GiveFeedback,
     params(("id" = String, Path, format = Uuid)),
@@ -40,8 +40,14 @@ pub(crate) async fn handler(
     body: Body<GiveFeedback>,
 ) -> Result<HttpResponse> {
     let feedback = FeedbackDraft { score: body.0.score, comment: body.0.comment }.check()?;
-    let (repository, id) = (state.repository.clone(), id.0);
-    let rated = state.run(async move { Ok(repository.interaction_rate(id, &feedback).await?) }).await?;
-    let record = rated.ok_or_else(|| no_such(id))?;
+    let (repository, intake, id) = (state.repository.clone(), state.engine.intake(), id.0);
+    let record = state
+        .run(async move {
+            let rated = repository.interaction_rate(id, &feedback, intake.terms()).await?;
+            let (record, emitted) = rated.ok_or_else(|| no_such(id))?;
+            intake.take(emitted);
+            Ok(record)
+        })
+        .await?;
     Ok(HttpResponse::Ok().json(InteractionView::from(record)))
 }

@@ -11,7 +11,7 @@ use crate::query::{QueryString, flag};
 use crate::state::State;
 
 /// Puts knowledge into the bin, where it is neither read nor found nor linked, until it is restored or purged. Tells of
-/// it (`knowledge_deleted`), once.
+/// it (`knowledge_deleted`), once; what is purged from the bin is told of as well (`knowledge_purged`).
 #[utoipa::path(
     delete, path = "/knowledge/{id}", tag = "knowledge",
     params(
