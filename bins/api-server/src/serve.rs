@@ -17,6 +17,7 @@ use kos_repository::{Pulse, Retention};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use crate::Settings;
 use crate::banner::{self, Key};
@@ -66,9 +67,11 @@ async fn serve(
     engine.start();
     let searching = repository.clone();
     tokio::spawn(async move { searching.search_upkeep().await });
-    if let Some(provider) = embeddings.clone() {
-        tokio::spawn(Queue::new(repository.clone(), provider).run());
-    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let queue = embeddings.clone().map(|provider| {
+        let queue = Queue::new(repository.clone(), provider);
+        tokio::spawn(queue.run(async move { drop(stopped.await) }))
+    });
     let state = State {
         repository,
         embeddings,
@@ -95,7 +98,11 @@ async fn serve(
         stopped = until_told(service) => stopped?,
         () = watch(database) => {}
     }
+    drop(stop);
     engine.shutdown().await;
+    if let Some(queue) = queue {
+        queue.await.context("the queue of texts to be embedded failed")?;
+    }
     tracing::info!("stopped; nothing is lost");
     Ok(())
 }

@@ -43,6 +43,8 @@ pub struct Queue {
     old: VectorMark,
     batch: usize,
     swept: Option<Instant>,
+    /// Texts that are with the provider.
+    held: Vec<Unembedded>,
 }
 
 impl Queue {
@@ -50,11 +52,28 @@ impl Queue {
     #[must_use]
     pub const fn new(repository: Repository, provider: Provider) -> Self {
         let beginning = VectorMark::beginning();
-        Self { repository, provider, new: beginning, old: beginning, batch: BATCH.0, swept: None }
+        Self { repository, provider, new: beginning, old: beginning, batch: BATCH.0, swept: None, held: Vec::new() }
     }
 
-    /// Embeds what there is to embed, and keeps the vectors in memory up to date; never ends.
-    pub async fn run(mut self) {
+    /// Embeds what there is to embed, and keeps the vectors in memory up to date, until `stop` comes: then the texts that
+    /// are with the provider are left to the other servers, and the next one.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.work() => {}
+            () = stop => {}
+        }
+        if let Err(error) = self.let_go().await {
+            tracing::debug!(error = %Chain(&error), "the texts that were being embedded are free after some minutes only");
+        }
+    }
+
+    async fn let_go(&mut self) -> Result<(), kos_repository::Error> {
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() { Ok(()) } else { self.repository.vectors_release(&held).await }
+    }
+
+    /// Never ends.
+    async fn work(&mut self) {
         let mut pause = OFTEN;
         let mut fails = false;
         loop {
@@ -126,7 +145,8 @@ impl Queue {
         for is_new in [true, false] {
             let from = if is_new { self.new } else { self.old };
             let claim = self.repository.vectors_claim(self.provider.space(), from, self.batch).await?;
-            let made = self.embed(claim.texts).await?;
+            self.held = claim.texts;
+            let made = self.embed().await?;
             if is_new {
                 self.new = claim.next;
             } else {
@@ -139,15 +159,17 @@ impl Queue {
         Ok(None)
     }
 
-    async fn embed(&mut self, texts: Vec<Unembedded>) -> Result<usize, Fault> {
-        if texts.is_empty() {
+    /// Has the texts that are held embedded.
+    async fn embed(&mut self) -> Result<usize, Fault> {
+        if self.held.is_empty() {
             return Ok(0);
         }
         let since = Instant::now();
-        let made = match self.vectors(&texts).await {
+        let made = match self.vectors(&self.held).await {
             Ok(made) => made,
             Err(refusal) => {
-                self.repository.vectors_release(&texts).await?;
+                self.batch = (self.batch / 2).max(1);
+                self.let_go().await?;
                 return Err(Fault::Provider(refusal));
             }
         };
@@ -157,8 +179,8 @@ impl Queue {
             _ => self.batch,
         };
         let done = made.iter().filter(|vector| vector.is_some()).count();
-        let pairs: Vec<_> = texts.into_iter().zip(made).collect();
-        self.repository.vectors_keep(self.provider.space(), &pairs).await?;
+        self.repository.vectors_keep(self.provider.space(), &self.held, &made).await?;
+        self.held.clear();
         metrics::counter!("kos_embeddings_texts_total").increment(u64::try_from(done).unwrap_or_default());
         Ok(done)
     }
@@ -168,19 +190,35 @@ impl Queue {
         let all: Vec<String> = texts.iter().map(|text| text.text.clone()).collect();
         match self.provider.passages(&all).await {
             Ok(vectors) => return Ok(vectors.into_iter().map(Some).collect()),
-            Err(refusal) if !refusal.is_about_texts() => return Err(refusal),
-            // Is it the texts, or would it refuse any?
-            Err(_about_texts) => self.provider.passages(&[HARMLESS.to_owned()]).await?,
-        };
+            Err(refusal) if !refusal.may_be_about_texts() => return Err(refusal),
+            // Fewer at once may fare better.
+            Err(refusal) if refusal.is_about_size() && all.len() > 1 => return Err(refusal),
+            Err(_of_these) => self.is_well().await?,
+        }
         let mut vectors = Vec::with_capacity(all.len());
         for text in all {
-            vectors.push(match self.provider.passages(&[text]).await {
-                Ok(mut vectors) => vectors.pop(),
-                Err(refusal) if refusal.is_about_texts() => None,
-                Err(refusal) => return Err(refusal),
-            });
+            vectors.push(self.vector(&[text]).await?);
         }
         Ok(vectors)
+    }
+
+    /// The vector of one text; none when the provider refuses it, or breaks twice over it and is well otherwise.
+    async fn vector(&self, text: &[String; 1]) -> Result<Option<Vec<f32>>, Refusal> {
+        for _ in 0..2 {
+            match self.provider.passages(text).await {
+                Ok(mut vectors) => return Ok(vectors.pop()),
+                Err(refusal) if refusal.is_about_texts() => return Ok(None),
+                Err(refusal) if refusal.may_be_about_texts() => self.is_well().await?,
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        tracing::warn!("the embeddings provider breaks over a text; it is left out until it changes");
+        Ok(None)
+    }
+
+    /// Whether it takes a text that every provider takes.
+    async fn is_well(&self) -> Result<(), Refusal> {
+        self.provider.passages(&[HARMLESS.to_owned()]).await.map(|_vector| ())
     }
 
     async fn count(&self) -> Result<(), Fault> {

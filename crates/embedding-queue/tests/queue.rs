@@ -9,7 +9,7 @@ use kos_model::KnowledgeId;
 use kos_model::knowledge::{KnowledgeDraft, KnowledgeEditDraft};
 use kos_repository::{ACTOR_API, ChangeTerms, KeyRing, LeaseTerms, Repository, Search, VectorProgress};
 use kos_search::Query;
-use kos_test_support::embedder::{Mood, UNSPEAKABLE};
+use kos_test_support::embedder::{BREAKING, HOLLOW, Mood, UNSPEAKABLE};
 use kos_test_support::{Embedder, TestDb};
 
 const MODEL: &str = "test-model";
@@ -228,6 +228,50 @@ async fn a_text_that_is_refused_holds_up_no_other_and_is_not_sent_again_until_it
     let edit = KnowledgeEditDraft { content: Some(Some("speakable".to_owned())), ..KnowledgeEditDraft::default() };
     bench.repository.knowledge_update(bad, &edit.check().unwrap(), terms(&lease())).await.unwrap().unwrap();
     assert_eq!((drain(&mut queue).await, bench.progress(MODEL).await), (1, (3, 0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_breaks_the_provider_holds_up_no_other() {
+    let bench = Bench::new().await;
+    for text in ["All about bread", BREAKING, "All about gardens", HOLLOW, "All about music"] {
+        bench.know(text).await;
+    }
+    let mut queue = bench.queue();
+    assert_eq!(drain(&mut queue).await, 3);
+    assert_eq!(bench.progress(MODEL).await, (3, 0, 2));
+    assert_eq!(drain(&mut queue).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_at_once_comes_in_smaller_batches() {
+    let bench = Bench::new().await;
+    for number in 0..8 {
+        bench.know(&format!("a text about cats, number {number}")).await;
+    }
+    bench.embedder.be(Mood::Verbose);
+    let mut queue = bench.queue();
+    for size in [8, 4, 2] {
+        assert!(queue.run_until_idle().await.unwrap_err().to_string().contains("16 MiB"));
+        assert_eq!(bench.embedder.texts().len(), size);
+    }
+    bench.embedder.be(Mood::Willing);
+    assert_eq!((drain(&mut queue).await, bench.embedder.drain()[0].input.len()), (8, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_stopped_leaves_its_texts_to_the_next() {
+    let bench = Bench::new().await;
+    bench.know("All about bread").await;
+    bench.embedder.be(Mood::Silent);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let queue = tokio::spawn(bench.queue().run(async move { drop(stopped.await) }));
+    while bench.embedder.texts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(stop);
+    queue.await.unwrap();
+    bench.embedder.be(Mood::Willing);
+    assert_eq!(drain(&mut bench.queue()).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

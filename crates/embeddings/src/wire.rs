@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most bytes of an answer: a batch of large vectors, written as decimals, is a few MiB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+const TOO_LONG: &str = "it is longer than 16 MiB";
 /// Most numbers in a vector.
 const MAX_DIMENSION: usize = 16_384;
 
@@ -26,10 +27,31 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the texts are to blame, so that others may fare better.
+    /// Whether the provider says that it will not take these texts.
     #[must_use]
     pub const fn is_about_texts(&self) -> bool {
         matches!(self, Self::Texts(_))
+    }
+
+    /// Whether the texts may be to blame, so that others may fare better: some break the provider, which then answers
+    /// that it failed, or what cannot be used, or nothing.
+    #[must_use]
+    pub fn may_be_about_texts(&self) -> bool {
+        match self {
+            Self::Texts(_) | Self::Answer(_) => true,
+            Self::Status(status) => matches!(status, 500 | 502 | 504),
+            Self::Unreachable(error) => !error.is_connect(),
+        }
+    }
+
+    /// Whether it was too much at once: the time was over, or the answer grew too long.
+    #[must_use]
+    pub fn is_about_size(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => error.is_timeout(),
+            Self::Answer(fault) => *fault == TOO_LONG,
+            Self::Status(_) | Self::Texts(_) => false,
+        }
     }
 }
 
@@ -73,7 +95,7 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if bytes.len() + chunk.len() > MAX_ANSWER {
-            return Err(Refusal::Answer("it is longer than 16 MiB"));
+            return Err(Refusal::Answer(TOO_LONG));
         }
         bytes.extend_from_slice(&chunk);
     }

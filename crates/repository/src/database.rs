@@ -1,5 +1,6 @@
 //! Connections: how they are made, pooled and migrated.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ pub struct Repository {
     pub(crate) searched: Arc<Mutex<Tally>>,
     pub(crate) vectors: Arc<RwLock<VectorIndex>>,
     pub(crate) compared: Arc<RwLock<Compared>>,
+    pub(crate) dropped: Arc<AtomicUsize>,
     pub(crate) overview: OverviewCache,
     pub(crate) degrees: Degrees,
     pub(crate) census: CensusCache,
@@ -98,6 +100,7 @@ impl Repository {
             searched: Arc::default(),
             vectors: Arc::default(),
             compared: Arc::default(),
+            dropped: Arc::default(),
             overview: OverviewCache::default(),
             degrees: Degrees::default(),
             census: CensusCache::default(),

@@ -109,6 +109,9 @@ pub struct Found {
     pub plan: Plan,
     /// The finds by domain, language and tag, as far as they were counted.
     pub facets: Vec<Facet>,
+    /// Whether nothing was looked for by meaning although there was a vector: it is of another length than those of the
+    /// texts, none of them has one yet, or the database cannot compare them.
+    pub lacks_meaning: bool,
 }
 
 /// How many finds have something in common.
@@ -264,13 +267,15 @@ impl Repository {
     pub async fn search(&self, search: &Search) -> Result<Found> {
         let near = match &search.vector {
             Some(vector) if search.sort == SearchSort::Relevance => {
-                Some(self.vectors_nearest(vector.clone(), search.looked_at()).await?)
+                self.vectors_nearest(vector.clone(), search.looked_at()).await?
             }
             Some(_) | None => None,
         };
+        let is_asked = search.vector.is_some() && search.sort == SearchSort::Relevance;
         let words = self.words_for_search().await?;
         let mut connection = self.connection().await?;
-        connection.transaction(async |tx| search_in_tx(tx, search, &words, near.as_deref()).await).await
+        let found = connection.transaction(async |tx| search_in_tx(tx, search, &words, near.as_deref()).await).await?;
+        Ok(Found { lacks_meaning: is_asked && near.is_none(), ..found })
     }
 }
 

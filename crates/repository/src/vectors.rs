@@ -6,6 +6,7 @@
 mod memory;
 mod pgvector;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -190,14 +191,14 @@ impl Repository {
         Ok(VectorClaim { texts, seen, next: VectorMark(reached.max(from.0)) })
     }
 
-    /// Stores the vectors of claimed texts; `None` for a text that the provider refused.
+    /// Stores the vectors of claimed texts, in their order; `None` for a text that the provider refused.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn vectors_keep(&self, space: &str, made: &[(Unembedded, Option<Vec<f32>>)]) -> Result<()> {
-        let (ids, versions) = ids_and_versions(made.iter().map(|(text, _)| text));
-        let hashes: Vec<&[u8]> = made.iter().map(|(text, _)| text.hash.as_slice()).collect();
-        let laid = Laid::of(made.iter().map(|(_, vector)| vector.as_deref()));
+    pub async fn vectors_keep(&self, space: &str, texts: &[Unembedded], made: &[Option<Vec<f32>>]) -> Result<()> {
+        let (ids, versions) = ids_and_versions(texts.iter());
+        let hashes: Vec<&[u8]> = texts.iter().map(|text| text.hash.as_slice()).collect();
+        let laid = Laid::of(made.iter().map(Option::as_deref));
         let mut connection = self.connection().await?;
         sql_query(KEEP)
             .bind::<Text, _>(space)
@@ -239,11 +240,20 @@ impl Repository {
     /// The database is unavailable.
     pub async fn vectors_refresh(&self, space: &str) -> Result<usize> {
         let mut connection = self.connection().await?;
-        if let Some(waiting) = self.pgvector_refresh(&mut connection, space).await? {
+        if self.pgvector_refresh(&mut connection, space).await? {
             self.memory_clear();
-            return Ok(waiting);
+        } else {
+            self.memory_refresh(&mut connection, space).await?;
         }
-        self.memory_refresh(&mut connection, space).await
+        Ok(self.dropped.swap(0, Ordering::Relaxed))
+    }
+
+    /// Has the texts whose vectors are not as long as the newest wait for new ones. How many they are is told by the
+    /// next [`Self::vectors_refresh`] that comes to its end.
+    async fn vectors_drop_others(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
+        let dropped = sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(connection).await?;
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Forgets the vectors of texts that are gone for good, of which no row is left to tell. Looks at all of them.
@@ -255,25 +265,26 @@ impl Repository {
         self.memory_reconcile(&mut connection, space).await
     }
 
-    /// The texts that are nearest to a vector.
+    /// The texts that are nearest to a vector; nothing where it cannot be compared with theirs.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub(crate) async fn vectors_nearest(&self, vector: Vec<f32>, at_most: usize) -> Result<Vec<Near>> {
-        match self.pgvector_nearest(&vector, at_most).await {
-            Ok(Some(near)) => Ok(near),
-            Ok(None) => Ok(self.memory_nearest(vector, at_most).await),
+    pub(crate) async fn vectors_nearest(&self, vector: Vec<f32>, at_most: usize) -> Result<Option<Vec<Near>>> {
+        let there = match &*self.compared() {
+            Compared::Here | Compared::Unknown => None,
+            Compared::There(_, indexed) => Some(indexed.clone()),
+        };
+        let Some(indexed) = there else { return Ok(self.memory_nearest(vector, at_most).await) };
+        let Some(indexed) = indexed else { return Ok(None) };
+        match indexed.nearest(&mut *self.connection().await?, &vector, at_most).await {
+            Ok(near) => Ok(near),
             Err(error) if error.is_unavailable() => Err(error.of_search()),
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "pgvector cannot compare; the search goes by words");
-                Ok(Vec::new())
+                Ok(None)
             }
         }
     }
-}
-
-async fn drop_others(connection: &mut AsyncPgConnection, space: &str) -> Result<usize> {
-    Ok(sql_query(DROP_OTHERS).bind::<Text, _>(space).execute(connection).await?)
 }
 
 /// Vectors one after the other, as [`KEEP`] takes them.

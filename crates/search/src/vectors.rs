@@ -107,11 +107,11 @@ impl Vectors {
         gone.into_iter().for_each(|id| self.remove(id));
     }
 
-    /// The nearest, at most so many, the nearest first; none for a query of another dimension.
+    /// The nearest, at most so many, the nearest first; nothing for a query of another dimension.
     #[must_use]
-    pub fn nearest(&self, query: &[f32], at_most: usize) -> Vec<Near> {
-        if query.len() != self.dimension || query.is_empty() || at_most == 0 {
-            return Vec::new();
+    pub fn nearest(&self, query: &[f32], at_most: usize) -> Option<Vec<Near>> {
+        if query.len() != self.dimension || self.is_empty() {
+            return None;
         }
         let mut nearest: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(at_most + 1);
         for (id, vector) in self.ids.iter().zip(self.values.chunks_exact(self.dimension)) {
@@ -123,7 +123,7 @@ impl Vectors {
                 nearest.push(candidate);
             }
         }
-        nearest.into_sorted_vec().into_iter().map(|Reverse(Ranked(near))| near).collect()
+        Some(nearest.into_sorted_vec().into_iter().map(|Reverse(Ranked(near))| near).collect())
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         let mut sorted: Vec<_> = all.iter().map(|(id, vector)| (product(vector), *id)).collect();
         sorted.sort_by(|one, other| other.0.total_cmp(&one.0));
         let expected: Vec<_> = sorted.iter().take(10).map(|(_, id)| *id).collect();
-        let found = vectors.nearest(&query, 10);
+        let found = vectors.nearest(&query, 10).unwrap();
         assert_eq!(found.iter().map(|near| near.id).collect::<Vec<_>>(), expected);
         assert!((found[0].similarity - sorted[0].0).abs() < 1e-5);
     }
@@ -184,16 +184,16 @@ mod tests {
         let (mut vectors, all) = some(20, 8);
         for (id, old) in &all[..10] {
             vectors.remove(*id);
-            assert!(vectors.nearest(old, 20).iter().all(|near| near.id != *id));
+            assert!(vectors.nearest(old, 20).unwrap().iter().all(|near| near.id != *id));
         }
         vectors.remove(all[0].0);
         assert_eq!(vectors.len(), 10);
         for (id, own) in &all[10..] {
-            assert_eq!(vectors.nearest(own, 1)[0].id, *id, "the others are still where they were");
+            assert_eq!(vectors.nearest(own, 1).unwrap()[0].id, *id, "the others are still where they were");
         }
         let fresh = vector(99, 8);
         assert!(vectors.put(all[15].0, &fresh));
-        assert_eq!((vectors.nearest(&fresh, 1)[0].id, vectors.len()), (all[15].0, 10));
+        assert_eq!((vectors.nearest(&fresh, 1).unwrap()[0].id, vectors.len()), (all[15].0, 10));
     }
 
     #[test]
@@ -201,8 +201,8 @@ mod tests {
         let (mut vectors, _) = some(3, 8);
         assert!(!vectors.put(KnowledgeId::generate(), &vector(7, 9)));
         assert!(!vectors.put(KnowledgeId::generate(), &[]));
-        assert!(vectors.nearest(&vector(7, 9), 3).is_empty());
-        assert!(Vectors::default().nearest(&[], 3).is_empty());
+        assert!(vectors.nearest(&vector(7, 9), 3).is_none());
+        assert!(Vectors::default().nearest(&[], 3).is_none());
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             .map(|seed| {
                 let query = vector(2_000_000 + seed, 384);
                 let since = Instant::now();
-                assert_eq!(vectors.nearest(&query, 100).len(), 100);
+                assert_eq!(vectors.nearest(&query, 100).unwrap().len(), 100);
                 since.elapsed()
             })
             .collect();

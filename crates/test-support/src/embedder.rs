@@ -31,6 +31,10 @@ const MEANINGS: [&[&str]; 8] = [
 const OTHERS: usize = 24;
 /// A text that holds this is refused.
 pub const UNSPEAKABLE: &str = "unspeakable";
+/// The server fails over a text that holds this.
+pub const BREAKING: &str = "breaking";
+/// The vector of a text that holds this points nowhere.
+pub const HOLLOW: &str = "hollow";
 
 /// What the server does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub enum Mood {
     Silent,
     /// It answers what is no list of vectors.
     Confused,
+    /// It answers more than anybody reads, when asked for more than one vector.
+    Verbose,
     /// It sends the caller elsewhere.
     Elsewhere,
 }
@@ -138,10 +144,12 @@ async fn answer(request: Request<Incoming>, book: Arc<Mutex<Book>>) -> Result<Re
         book.asked.push(AskedFor { input: input.clone(), body, authorization });
         (book.mood, book.padding)
     };
-    let is_refused = input.iter().any(|text| text.contains(UNSPEAKABLE));
+    let holds = |part: &str| input.iter().any(|text| text.contains(part));
     Ok(match mood {
-        Mood::Willing if is_refused => reply(400, "{}"),
-        Mood::Willing => {
+        Mood::Willing if holds(UNSPEAKABLE) => reply(400, "{}"),
+        Mood::Willing if holds(BREAKING) => reply(500, "{}"),
+        Mood::Verbose if input.len() > 1 => reply(200, &" ".repeat(17 << 20)),
+        Mood::Willing | Mood::Verbose => {
             let vectors =
                 input.iter().enumerate().map(|(at, text)| json!({"index": at, "embedding": vector(text, padding)}));
             reply(200, &json!({"object": "list", "data": vectors.collect::<Vec<_>>()}).to_string())
@@ -164,6 +172,9 @@ fn reply(status: u16, body: &str) -> Response<Full<Bytes>> {
 fn vector(text: &str, padding: usize) -> Vec<f32> {
     let mut vector = vec![0.0; MEANINGS.len() + OTHERS + padding];
     let text = text.to_lowercase();
+    if text.contains(HOLLOW) {
+        return vector;
+    }
     for word in text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()) {
         let meaning = MEANINGS.iter().position(|starts| starts.iter().any(|start| word.starts_with(start)));
         let mut hasher = DefaultHasher::new();

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
+use kos_embeddings::Degraded;
 use kos_model::json::Fields;
 use kos_model::{Violation, Violations};
 use kos_repository::{Search, SearchFilter, SearchSort, Searched};
@@ -118,6 +119,7 @@ pub(crate) async fn handler(state: web::Data<State>, body: Body<SearchRequest>) 
         Ok((repository.search(&search).await?, mark))
     };
     let (found, mark) = state.run(work).await?;
+    let mark = if found.lacks_meaning { Mark::degrade(Degraded::Unavailable) } else { mark };
     let took = started.elapsed();
     // Something is always near in meaning: what is missing shows in the words.
     state.repository.search_note(&Searched { query: &text, finds: found.with_words, took });

@@ -98,6 +98,15 @@ async fn a_provider_that_is_away_or_silent_leaves_the_search_by_words_and_says_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vector_that_cannot_be_compared_leaves_the_search_by_words_and_says_so() {
+    let meaning = Meaning::new(&[("Baking bread", &[]), ("A garden", &[])]).await;
+    meaning.embedder.lengthen(8);
+    let answer = meaning.search(json!({"query": "bread for two", "explain": true})).await;
+    assert_eq!((&answer["degraded"], contents(&answer)), (&json!("embeddings_unavailable"), vec!["Baking bread"]));
+    assert_eq!(answer["results"][0]["explain"]["rank_by_words"], Value::Null, "nothing was joined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn filters_phrases_and_exclusions_hold_for_what_is_found_by_meaning() {
     let meaning = Meaning::new(&[
         ("white bread", &["kitchen"]),

@@ -4,7 +4,7 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kos_search::{Near, Plan};
+use kos_search::Near;
 use uuid::Uuid;
 
 use super::statement::{FITS, HIGHLIGHT_CONTENT, Prepared};
@@ -90,7 +90,7 @@ impl Prepared<'_> {
         let (total, with_words) = (count(|row| row.hit.total), count(|row| row.with_words));
         // There is no end to what is near; it is cut off somewhere.
         let hits = rows.into_iter().map(FusedRow::read).collect();
-        Ok(Found { hits, total, with_words, is_exact: false, facets, plan: Plan::default() })
+        Ok(Found { hits, total, with_words, facets, ..Found::default() })
     }
 
     async fn fused_hits(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<FusedRow>> {

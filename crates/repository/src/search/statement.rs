@@ -126,7 +126,7 @@ impl Wanted<'_> {
         let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
         let is_exact = total < u64::try_from(prepared.most).unwrap_or_default();
         let hits = rows.into_iter().map(HitRow::read).collect();
-        Ok(Found { hits, total, with_words: total, is_exact, facets, plan: Plan::default() })
+        Ok(Found { hits, total, with_words: total, is_exact, facets, ..Found::default() })
     }
 }
 

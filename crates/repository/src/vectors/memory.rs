@@ -11,7 +11,7 @@ use kos_model::KnowledgeId;
 use kos_search::{Near, Vectors};
 use uuid::Uuid;
 
-use super::{BEGINNING, NowRow, SETTLED_SECONDS, drop_others};
+use super::{BEGINNING, NowRow, SETTLED_SECONDS};
 use crate::database::Repository;
 use crate::error::Result;
 
@@ -64,9 +64,8 @@ impl VectorIndex {
 }
 
 impl Repository {
-    /// Takes over the vectors that were made since the last time, and forgets those of texts that were removed;
-    /// returns how many texts wait anew.
-    pub(super) async fn memory_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<usize> {
+    /// Takes over the vectors that were made since the last time, and forgets those of texts that were removed.
+    pub(super) async fn memory_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<()> {
         let seen = {
             let mut index = write(&self.vectors);
             if index.space != space {
@@ -75,14 +74,14 @@ impl Repository {
             index.seen
         };
         let now: NowRow = sql_query("SELECT now() AS now").get_result(connection).await?;
-        let (mut from, mut waiting) = ((seen - TimeDelta::seconds(OVERLAP_SECONDS), Uuid::nil()), 0);
+        let mut from = (seen - TimeDelta::seconds(OVERLAP_SECONDS), Uuid::nil());
         loop {
             let rows = fetch(connection, space, from).await?;
             let Some(last) = rows.as_slice().last() else { break };
             from = (last.embedded_at, last.id);
             if !self.memory_take(rows) {
                 // Something else answers under the same name now: the newest vectors tell how it is.
-                waiting += drop_others(connection, space).await?;
+                self.vectors_drop_others(connection, space).await?;
                 *write(&self.vectors) = VectorIndex::of(space);
                 from = (BEGINNING, Uuid::nil());
             }
@@ -95,7 +94,7 @@ impl Repository {
         index.seen = now.now;
         let count = u32::try_from(index.vectors.len()).unwrap_or(u32::MAX);
         metrics::gauge!("kos_embeddings_vectors").set(f64::from(count));
-        Ok(waiting)
+        Ok(())
     }
 
     /// Forgets the vectors of texts that are gone for good, of which no row is left to tell.
@@ -127,7 +126,7 @@ impl Repository {
     }
 
     /// Looks at all of them, away from the threads that serve requests.
-    pub(super) async fn memory_nearest(&self, vector: Vec<f32>, at_most: usize) -> Vec<Near> {
+    pub(super) async fn memory_nearest(&self, vector: Vec<f32>, at_most: usize) -> Option<Vec<Near>> {
         let index = Arc::clone(&self.vectors);
         let nearest = move || {
             let index = index.read().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,6 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::drop_others;
 use crate::database::{Repository, connect};
 use crate::error::{Chain, Error, Result};
 
@@ -121,15 +120,11 @@ struct NearRow {
 }
 
 impl Repository {
-    /// Sees to it that Postgres can compare the vectors of a space, if it ever can. Where it is the one to do
-    /// it, returns how many texts wait anew.
-    pub(super) async fn pgvector_refresh(
-        &self,
-        connection: &mut AsyncPgConnection,
-        space: &str,
-    ) -> Result<Option<usize>> {
+    /// Sees to it that Postgres can compare the vectors of a space, if it ever can; says whether it is the one to do
+    /// it.
+    pub(super) async fn pgvector_refresh(&self, connection: &mut AsyncPgConnection, space: &str) -> Result<bool> {
         let (offer, indexed) = match &*self.compared() {
-            Compared::Here => return Ok(None),
+            Compared::Here => return Ok(false),
             Compared::There(offer, indexed) => (Some(offer.clone()), indexed.clone()),
             Compared::Unknown => (None, None),
         };
@@ -139,21 +134,20 @@ impl Repository {
         let is_too_long = newest.as_ref().is_some_and(|newest| newest.dimension > MOST_NUMBERS);
         let Some(offer) = offer.filter(|_| !is_too_long) else {
             self.compare(Compared::Here);
-            return Ok(None);
+            return Ok(false);
         };
         let wanted = newest.map(|newest| Indexed::new(offer.clone(), space, newest));
-        let mut waiting = 0;
         match (wanted, indexed) {
             (Some(wanted), Some(indexed)) if indexed.is_like(&wanted) => {}
             (Some(wanted), _) => {
                 // Something else may answer under the same name now: the newest vectors tell how it is.
-                waiting = drop_others(connection, space).await?;
+                self.vectors_drop_others(connection, space).await?;
                 let is_ready = self.pgvector_make(connection, &wanted).await?;
                 self.compare(Compared::There(offer, is_ready.then(|| Arc::new(wanted))));
             }
             (None, _) => self.compare(Compared::There(offer, None)),
         }
-        Ok(Some(waiting))
+        Ok(true)
     }
 
     /// Makes the index where there is none: over many vectors that takes its time, and holds nobody up.
@@ -171,18 +165,7 @@ impl Repository {
         Ok(locked.is_so)
     }
 
-    /// The nearest, where Postgres compares; nothing where it does not.
-    pub(super) async fn pgvector_nearest(&self, vector: &[f32], at_most: usize) -> Result<Option<Vec<Near>>> {
-        let indexed = match &*self.compared() {
-            Compared::Here | Compared::Unknown => return Ok(None),
-            Compared::There(_, None) => return Ok(Some(Vec::new())),
-            Compared::There(_, Some(indexed)) => Arc::clone(indexed),
-        };
-        let mut connection = self.connection().await?;
-        indexed.nearest(&mut connection, vector, at_most).await.map(Some)
-    }
-
-    fn compared(&self) -> RwLockReadGuard<'_, Compared> {
+    pub(super) fn compared(&self) -> RwLockReadGuard<'_, Compared> {
         self.compared.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -258,22 +241,22 @@ impl Indexed {
         Ok(maker.batch_execute(&statement).await?)
     }
 
-    /// The nearest; none for a query of another dimension. Nearly exact: an index of this kind may miss a few.
+    /// The nearest; nothing for a query of another dimension. Nearly exact: an index of this kind may miss a few.
     pub(super) async fn nearest(
         &self,
         connection: &mut AsyncPgConnection,
         vector: &[f32],
         at_most: usize,
-    ) -> Result<Vec<Near>> {
+    ) -> Result<Option<Vec<Near>>> {
         if i32::try_from(vector.len()) != Ok(self.dimension) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let (terms, statement) = (self.terms(at_most), self.statement(at_most));
         connection
             .transaction(async |tx| {
                 tx.batch_execute(&terms).await?;
                 let rows: Vec<NearRow> = sql_query(statement).bind::<Array<Float>, _>(vector).get_results(tx).await?;
-                Ok(rows.into_iter().map(NearRow::read).collect())
+                Ok(Some(rows.into_iter().map(NearRow::read).collect()))
             })
             .await
     }

@@ -34,6 +34,12 @@ impl Mark {
         }
     }
 
+    /// By words, for want of a vector, which is counted.
+    pub(super) fn degrade(why: Degraded) -> Self {
+        metrics::counter!("kos_search_degraded_total", "reason" => why.as_str()).increment(1);
+        Self::Degraded(why)
+    }
+
     /// What the answer says of it.
     pub(super) const fn degraded(self) -> Option<&'static str> {
         match self {
@@ -57,7 +63,7 @@ impl Meaning {
             (Some(provider), None | Some(Mark::Both)) if search.sort == SearchSort::Relevance && !text.is_empty() => {
                 Self::Ask { provider: provider.clone(), text }
             }
-            (_, Some(mark @ Mark::Degraded(_))) => Self::Known(mark),
+            (Some(_), Some(mark @ Mark::Degraded(_))) => Self::Known(mark),
             (_, _) => Self::Known(Mark::Words),
         }
     }
@@ -73,10 +79,7 @@ impl Meaning {
                 search.vector = Some(vector);
                 Mark::Both
             }
-            Err(why) => {
-                metrics::counter!("kos_search_degraded_total", "reason" => why.as_str()).increment(1);
-                Mark::Degraded(why)
-            }
+            Err(why) => Mark::degrade(why),
         }
     }
 }
