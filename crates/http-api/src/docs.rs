@@ -1,5 +1,6 @@
 //! The API's description, for programs (`/openapi.json`, OpenAPI 3.1) and for people (`/docs/`).
 
+mod examples;
 mod outbound;
 
 use actix_web::HttpResponse;
@@ -11,6 +12,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::examples::Examples;
 use crate::routes::{
     deliveries, domains, events, experts, graph, interactions, knowledge, links, replays, search, stats, system, tasks,
     webhooks,
@@ -71,6 +73,7 @@ impl Modify for Common {
             components.responses.insert(format!("Problem{status}"), RefOr::T(problem(description)));
         }
         document.webhooks = Some(outbound::webhooks());
+        let examples = Examples::recorded();
         for (path, item) in &mut document.paths.paths {
             let operations = [
                 ("get", &mut item.get),
@@ -83,6 +86,7 @@ impl Modify for Common {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(operation_id(method, path));
                     complete(operation);
+                    examples.add_to(operation);
                 }
             }
         }

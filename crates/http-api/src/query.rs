@@ -80,8 +80,8 @@ pub(crate) fn flag(name: &str, text: Option<String>) -> std::result::Result<Opti
 fn fault(text: &str) -> ApiError {
     let name = text.split('`').nth(1).unwrap_or_default();
     let violation = if text.contains("unknown field") {
-        let known = text.split_once("expected ").map_or("none", |(_, rest)| rest);
-        Violation::new(name, "unknown_parameter", format!("is not known here: remove it (there are {known})"))
+        let known = text.split_once("expected ").map_or("none", |(_, rest)| rest.trim_start_matches("one of "));
+        Violation::new(name, "unknown_parameter", format!("is not known here: remove it (known are {known})"))
     } else if text.contains("duplicate field") {
         Violation::new(name, "duplicate_parameter", "is given twice: keep one")
     } else {

@@ -13,6 +13,8 @@ const NEIGHBOURS: usize = 3;
 const COMPLETIONS: usize = 8;
 /// What a completion is worth to the word as it was typed.
 const COMPLETED: f64 = 0.9;
+/// Letters of a start that tell one keyboard layout from the other.
+const SHORTEST_START: usize = 3;
 /// Words that are looked for at the most.
 const TERMS: usize = 32;
 /// Texts that are looked at, at the most, unless the rarest word alone stands in more.
@@ -94,6 +96,11 @@ impl Corpus<'_> {
         stems.iter().any(|stem| self.texts(stem) > 0)
     }
 
+    /// Whether a known word begins so; few letters begin anything.
+    fn begins(&self, word: &str) -> bool {
+        word.chars().count() >= SHORTEST_START && !self.vocabulary.completions(&start(word), 1).is_empty()
+    }
+
     /// The rarity of BM25: little for a word of half the texts, much for one of few.
     fn rarity(&self, texts: u64) -> f64 {
         let (all, with) = (float(self.texts.max(texts)), float(texts));
@@ -109,24 +116,27 @@ impl Corpus<'_> {
 impl Plan {
     /// Decides what to look for.
     #[must_use]
-    pub fn new(typed: Vec<Typed>, corpus: &Corpus<'_>, repairs: Repairs) -> Self {
+    pub fn new(mut typed: Vec<Typed>, corpus: &Corpus<'_>, repairs: Repairs) -> Self {
         let mut plan = Self::default();
+        if let Some(last) = typed.last_mut() {
+            last.is_start |= repairs.complete_last;
+        }
         let words = if repairs.typos { plan.in_the_right_layout(typed, corpus) } else { typed };
-        let last = words.len().checked_sub(1);
-        for (at, word) in words.into_iter().enumerate() {
-            let is_start = word.is_start || repairs.complete_last && Some(at) == last;
-            plan.look_for(&word, is_start, corpus, repairs.typos);
+        for word in words {
+            plan.look_for(&word, corpus, repairs.typos);
         }
         plan.keep_the_rarest();
         plan
     }
 
-    /// Whether a word was typed in the wrong layout is told by whether the other one gives a known word.
+    /// Whether a word was typed in the wrong layout is told by whether the other one gives a known word, or the start
+    /// of one where this one gives none.
     /// Where most words were, those that are known by chance were too.
     fn in_the_right_layout(&mut self, typed: Vec<Typed>, corpus: &Corpus<'_>) -> Vec<Typed> {
         let is_wrong = |word: &Typed| {
-            let swapped_known = word.swapped.as_ref().is_some_and(|(_, stems)| corpus.knows(stems));
-            swapped_known && word.stems.iter().any(|stem| corpus.texts(stem) == 0)
+            let Some((swapped, stems)) = &word.swapped else { return false };
+            let is_started = || word.is_start && corpus.begins(swapped) && !corpus.begins(&word.word);
+            word.stems.iter().any(|stem| corpus.texts(stem) == 0) && (corpus.knows(stems) || is_started())
         };
         let wrong = typed.iter().filter(|word| is_wrong(word)).count();
         let most_are = wrong * 2 > typed.len();
@@ -155,20 +165,20 @@ impl Plan {
         }
     }
 
-    fn look_for(&mut self, typed: &Typed, is_start: bool, corpus: &Corpus<'_>, typos: bool) {
+    fn look_for(&mut self, typed: &Typed, corpus: &Corpus<'_>, typos: bool) {
         for stem in &typed.stems {
             let mut alternatives = Vec::new();
             let known = corpus.texts(stem) > 0;
             if known {
                 alternatives.push(corpus.alternative(stem.clone(), 1.0));
             }
-            if is_start {
+            if typed.is_start {
                 alternatives.extend(completions(stem, &typed.word, corpus));
             }
             if alternatives.is_empty() && typos {
                 alternatives.extend(self.neighbours(&typed.word, stem, corpus));
             }
-            if alternatives.is_empty() && typos && !is_start && stem.chars().count() >= SHORTEST {
+            if alternatives.is_empty() && typos && !typed.is_start && stem.chars().count() >= SHORTEST {
                 alternatives.extend(completions(stem, stem, corpus));
             }
             if alternatives.is_empty() {
@@ -221,10 +231,15 @@ impl Term {
     }
 }
 
+/// What was typed of a word, as the vocabulary writes it.
+fn start(word: &str) -> String {
+    word.to_lowercase().replace('ё', "е")
+}
+
 /// The words that begin so; together they are as rare as all their texts make them.
 fn completions(stem: &str, word: &str, corpus: &Corpus<'_>) -> Vec<Alternative> {
     // A stem may be shorter than what was typed: what was typed is the start.
-    let typed = word.to_lowercase().replace('ё', "е");
+    let typed = start(word);
     let start = if typed.starts_with(stem) { typed.as_str() } else { stem };
     let mut found = corpus.vocabulary.completions(start, COMPLETIONS);
     if found.is_empty() {
@@ -300,6 +315,12 @@ mod tests {
     fn the_start_of_the_last_word_stands_for_its_ends_where_that_is_wished() {
         let complete = plan(&["python", "пои"], Repairs { complete_last: true, ..REPAIRS });
         assert_eq!(stems(&complete), [vec!["python"], vec!["поиск", "поисков"]]);
+        let swapped = plan(&["python", "gjb"], Repairs { complete_last: true, ..REPAIRS });
+        assert_eq!(stems(&swapped), stems(&complete));
+        assert_eq!(swapped.corrected, [("gjb".to_owned(), "пои".to_owned())]);
+        let known = plan(&["gjb", "pyt"], Repairs { complete_last: true, ..REPAIRS });
+        assert_eq!(stems(&known), [["python"]]);
+        assert_eq!(known.unknown, ["gjb"], "only at the end");
     }
 
     #[test]

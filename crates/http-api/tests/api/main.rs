@@ -7,6 +7,7 @@ mod deliveries;
 mod documentation;
 mod domains;
 mod events;
+mod examples;
 mod experts;
 mod graph;
 mod idempotency;
