@@ -86,6 +86,37 @@ RETURN (
     SELECT string_agg(part, ' & ')::tsquery FROM parts
 );
 
+-- All words of the phrases, wherever they stand.
+CREATE FUNCTION search_loosely(phrases text[]) RETURNS tsquery
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+    SELECT string_agg('(' || q::text || ')', ' & ')::tsquery
+    FROM unnest(phrases) AS phrase, plainto_tsquery('pg_catalog.russian', search_text(phrase)) AS q
+    WHERE numnode(q) > 0
+);
+
+-- Whether a text holds a phrase; nothing for one of stop words. Postgres knows no more than the first 255 places of
+-- a word, and none beyond the 16,383rd word: what it does not see is looked for word by word, as it is written.
+CREATE FUNCTION search_holds(search tsvector, content text, phrase text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+    SELECT search @@ q OR (
+        search @@ plainto_tsquery('pg_catalog.russian', search_text(phrase)) AND content ~* (
+            SELECT '\m' || string_agg(word, '[^[:alnum:]]+' ORDER BY place) || '\M'
+            FROM regexp_split_to_table(phrase, '[^[:alnum:]]+') WITH ORDINALITY AS words (word, place) WHERE word <> ''
+        )
+    )
+    FROM phraseto_tsquery('pg_catalog.russian', search_text(phrase)) AS q WHERE numnode(q) > 0
+);
+
+CREATE FUNCTION search_holds_all(search tsvector, content text, phrases text[]) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (SELECT coalesce(bool_and(search_holds(search, content, phrase)), true) FROM unnest(phrases) AS phrase);
+
+CREATE FUNCTION search_holds_any(search tsvector, content text, phrases text[]) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (SELECT coalesce(bool_or(search_holds(search, content, phrase)), false) FROM unnest(phrases) AS phrase);
+
 -- The passage of a text that fits a query, what was found between U+0002 and U+0003. What parts words (see
 -- search_text) is not taken away here, only kept apart by U+200B, which whoever shows it takes out.
 CREATE FUNCTION search_passage(content text, query tsquery) RETURNS text

@@ -218,10 +218,15 @@ struct StemRow {
     stems: Vec<String>,
 }
 
-#[derive(QueryableByName)]
-struct FilterRow {
+/// What a text must hold and must not, as Postgres writes it; empty for nothing.
+#[derive(Default, QueryableByName)]
+struct Filter {
+    /// All phrases, and none of the exclusions.
     #[diesel(sql_type = Text)]
-    filter: String,
+    exact: String,
+    /// All words of the phrases.
+    #[diesel(sql_type = Text)]
+    loose: String,
 }
 
 #[derive(QueryableByName)]
@@ -236,7 +241,8 @@ const STEMS: &str = "
 SELECT tsvector_to_array(knowledge_words(NULL, t.word)) AS stems
 FROM unnest($1) WITH ORDINALITY AS t (word, place) ORDER BY t.place";
 
-const FILTER: &str = "SELECT coalesce(search_filter($1, $2)::text, '') AS filter";
+const FILTER: &str = "
+SELECT coalesce(search_filter($1, $2)::text, '') AS exact, coalesce(search_loosely($1)::text, '') AS loose";
 
 const COUNT: &str = "
 SELECT t.stem, (
@@ -348,14 +354,12 @@ async fn stemmed(tx: &mut AsyncPgConnection, query: &Query) -> Result<Vec<Typed>
     Ok(typed)
 }
 
-/// What a text must hold and must not, as Postgres writes it; empty for nothing.
-async fn filter(tx: &mut AsyncPgConnection, query: &Query) -> Result<String> {
+async fn filter(tx: &mut AsyncPgConnection, query: &Query) -> Result<Filter> {
     if query.phrases.is_empty() && query.without.is_empty() {
-        return Ok(String::new());
+        return Ok(Filter::default());
     }
     let statement = sql_query(FILTER).bind::<Array<Text>, _>(&query.phrases).bind::<Array<Text>, _>(&query.without);
-    let row: FilterRow = statement.get_result(tx).await?;
-    Ok(row.filter)
+    Ok(statement.get_result(tx).await?)
 }
 
 /// Words that the vocabulary does not know may be newer than it.

@@ -18,13 +18,13 @@ pub(super) const NEAREST: usize = 100;
 pub(super) const NEAREST_TO_FILTER: usize = 2_000;
 
 /// The finds by meaning that fit, as [`super::statement`] has those by words. Takes the ids and similarities from
-/// $14 and $15, and how many at the most from $16.
+/// $17 and $18, and how many at the most from $19.
 const NEAR: &str = "
 , near AS MATERIALIZED (
     SELECT k.id, k.domain_id, k.search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags, n.similarity, row_number() OVER (ORDER BY n.place) AS place
-    FROM unnest($14, $15) WITH ORDINALITY AS n (id, similarity, place) JOIN knowledge k ON k.id = n.id
-    WHERE FITS ORDER BY n.place LIMIT $16
+    FROM unnest($17, $18) WITH ORDINALITY AS n (id, similarity, place) JOIN knowledge k ON k.id = n.id
+    WHERE FITS ORDER BY n.place LIMIT $19
 )";
 
 /// A place is worth 1 / (60 + place), in either list.
@@ -37,21 +37,21 @@ const PAGE: &str = "
                    * (0.7 + 0.3 * effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days))
                    * (1 + 0.1 * tanh(c.feedback_sum / (c.feedback_count + 5))) AS score
         FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
-             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $17) AS score) AS text
+             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $20) AS score) AS text
     ) AS w
 ), page AS (
     SELECT id, coalesce(s.text_score, 0) AS text_score, s.place AS by_words, n.place AS by_meaning, n.similarity,
            (coalesce(1.0 / (60 + s.place), 0) + coalesce(1.0 / (60 + n.place), 0))::float8 AS score,
            count(*) OVER () AS total, count(s.place) OVER () AS with_words
     FROM scored s FULL JOIN near n USING (id)
-    ORDER BY score DESC, id DESC LIMIT $18 OFFSET $19
+    ORDER BY score DESC, id DESC LIMIT $21 OFFSET $22
 )
-SELECT k.id, k.title, CASE WHEN $22 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $25 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, p.score, p.text_score, p.by_words, p.by_meaning, p.similarity, p.total, p.with_words,
        effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
        k.feedback_sum / (k.feedback_count + 5) AS feedback,
-       CASE WHEN NOT $22 THEN '' WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
-            ELSE search_passage(left(k.content, $20), $21::tsquery) END AS highlight
+       CASE WHEN NOT $25 THEN '' WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
+            ELSE search_passage(left(k.content, $23), $24::tsquery) END AS highlight
 FROM page p JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id ORDER BY p.score DESC, p.id DESC";
 
 const FACETS: &str = "

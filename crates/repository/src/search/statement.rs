@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_search::{Alternative, Near, Plan, Term};
 use serde_json::Value;
 
-use super::{Facet, Found, HitRow, Search, SearchSort};
+use super::{Facet, Filter, Found, HitRow, Search, SearchSort};
 use crate::error::{Error, Result};
 use crate::fitting::fitting;
 
@@ -41,10 +41,13 @@ const COMMON: &str = "k.id IN (
 /// There is no word to choose by.
 const NONE: &str = "false";
 
-/// The conditions that a text must fulfil, whatever its words.
+/// The conditions that a text must fulfil, whatever its words. Of a long text Postgres does not know where all its words
+/// stand: whether it holds a phrase shows only in the text itself.
 pub(super) const FITS: &str = "
     k.deleted_at IS NULL
-    AND ($6 = '' OR k.search @@ $6::tsquery)
+    AND ($6 = '' OR (k.search @@ $6::tsquery OR k.search @@ $14::tsquery AND octet_length(k.content) > 4096)
+                AND (octet_length(k.content) <= 4096 OR search_holds_all(k.search, k.content, $15)
+                                                        AND NOT search_holds_any(k.search, k.content, $16)))
     AND ($7 IS NULL OR k.domain_id = (SELECT id FROM domains WHERE name = $7))
     AND ($8 = '{}' OR k.tags @> $8)
     AND ($9 IS NULL OR k.lang = $9)
@@ -67,13 +70,13 @@ const PAGE: &str = "
              SELECT effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days) AS effective
          ) AS conf,
          LATERAL (SELECT c.feedback_sum / (c.feedback_count + 5) AS feedback) AS feed,
-         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $14) AS score) AS text
+         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $17) AS score) AS text
 ), page AS (
-    SELECT * FROM scored s ORDER BY ORDERED LIMIT $15 OFFSET $16
+    SELECT * FROM scored s ORDER BY ORDERED LIMIT $18 OFFSET $19
 )
-SELECT k.id, k.title, CASE WHEN $19 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $22 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
-       CASE WHEN $19 THEN search_passage(left(k.content, $17), $18::tsquery) ELSE '' END AS highlight
+       CASE WHEN $22 THEN search_passage(left(k.content, $20), $21::tsquery) ELSE '' END AS highlight
 FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
 
 const FACETS: &str = "
@@ -95,7 +98,7 @@ UNION ALL
 pub(super) struct Wanted<'a> {
     pub(super) search: &'a Search,
     /// What a text must hold and must not.
-    pub(super) filter: &'a str,
+    pub(super) filter: &'a Filter,
     /// Different words of a text, on average.
     pub(super) average_length: f64,
     /// The texts that are near to the query in meaning, the nearest first, where that was asked for.
@@ -198,7 +201,7 @@ impl<'a> Prepared<'a> {
             .bind::<Text, _>(&self.any)
             .bind::<Text, _>(&self.all)
             .bind::<BigInt, _>(self.most)
-            .bind::<Text, _>(self.wanted.filter)
+            .bind::<Text, _>(&self.wanted.filter.exact)
             .bind::<Nullable<Text>, _>(self.wanted.search.domain())
             .bind::<Array<Text>, _>(tags)
             .bind::<Nullable<Text>, _>(filter.lang.as_deref())
@@ -206,6 +209,9 @@ impl<'a> Prepared<'a> {
             .bind::<Nullable<Timestamptz>, _>(filter.created_since)
             .bind::<Nullable<Timestamptz>, _>(filter.created_until)
             .bind::<Jsonb, _>(Value::Object(filter.metadata.clone()))
+            .bind::<Text, _>(&self.wanted.filter.loose)
+            .bind::<Array<Text>, _>(&query.phrases)
+            .bind::<Array<Text>, _>(&query.without)
     }
 }
 
