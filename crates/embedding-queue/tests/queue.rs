@@ -275,6 +275,24 @@ async fn a_queue_that_is_stopped_leaves_its_texts_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_few_texts_of_a_domain_are_found_however_many_others_are_nearer() {
+    let bench = Bench::new().await;
+    let mut few = Vec::new();
+    for content in ["A cat in the garden", "Music for a cat in the garden"] {
+        let domain = Some("few".to_owned());
+        let draft = KnowledgeDraft { content: content.to_owned(), domain, ..KnowledgeDraft::default() };
+        let created = bench.repository.knowledge_create(&draft.check().unwrap(), ACTOR_API, &lease()).await.unwrap();
+        few.push(created.record.id);
+    }
+    let others = "INSERT INTO knowledge (content, content_hash)
+                  SELECT 'cat ' || n, n::text::bytea FROM generate_series(1, 2100) AS n";
+    bench.db.client().await.batch_execute(others).await.unwrap();
+    assert_eq!(drain(&mut bench.queue()).await, 2_102);
+    assert_eq!(bench.near("кошка domain:few").await, few);
+    assert_eq!(bench.near("кошка").await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_key_the_roles_and_the_prefixes_reach_the_provider_as_they_are_set() {
     let bench = Bench::new().await;
     let settings = Settings {

@@ -230,6 +230,12 @@ struct Filter {
 }
 
 #[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+#[derive(QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = Text)]
     stem: String,
@@ -249,6 +255,11 @@ SELECT t.stem, (
     SELECT count(*) FROM (SELECT FROM knowledge WHERE search @@ quote_literal(t.stem)::tsquery LIMIT $2) AS some_texts
 ) AS texts
 FROM unnest($1) AS t (stem)";
+
+const FEW: &str = "
+SELECT id FROM knowledge
+WHERE deleted_at IS NULL AND ($1 IS NULL OR domain_id = (SELECT id FROM domains WHERE name = $1)) AND ($2 = '{}' OR tags @> $2)
+LIMIT $3";
 
 /// For a query of words that say nothing: the newest texts that hold it as it is.
 const READ_NEWEST: &str = "
@@ -271,17 +282,42 @@ impl Repository {
     /// # Errors
     /// The database is unavailable, or the search took longer than 2 s ([`TookTooLong`](crate::Error::TookTooLong)).
     pub async fn search(&self, search: &Search) -> Result<Found> {
-        let near = match &search.vector {
-            Some(vector) if search.sort == SearchSort::Relevance => {
-                self.vectors_nearest(vector.clone(), search.looked_at()).await?
-            }
-            Some(_) | None => None,
+        let vector = search.vector.as_ref().filter(|_| search.sort == SearchSort::Relevance);
+        let near = match vector {
+            Some(vector) => self.near(search, vector.clone()).await?,
+            None => None,
         };
-        let is_asked = search.vector.is_some() && search.sort == SearchSort::Relevance;
         let words = self.words_for_search().await?;
         let mut connection = self.connection().await?;
         let found = connection.transaction(async |tx| search_in_tx(tx, search, &words, near.as_deref()).await).await?;
-        Ok(Found { lacks_meaning: is_asked && near.is_none(), ..found })
+        Ok(Found { lacks_meaning: vector.is_some() && near.is_none(), ..found })
+    }
+
+    /// The texts that are near in meaning; nothing where vectors cannot be compared. Those of few are all looked at.
+    async fn near(&self, search: &Search, vector: Vec<f32>) -> Result<Option<Vec<Near>>> {
+        if search.fits_all() {
+            return self.vectors_nearest(vector, None, fused::NEAREST).await;
+        }
+        match self.few(search).await? {
+            Some(few) => self.vectors_nearest(vector, Some(few), fused::NEAREST).await,
+            None => self.vectors_nearest(vector, None, fused::NEAREST_TO_FILTER).await,
+        }
+    }
+
+    /// The texts of the domain and with the tags that are asked for, if they are few.
+    async fn few(&self, search: &Search) -> Result<Option<Vec<Uuid>>> {
+        let (domain, tags) = (search.domain(), search.tags());
+        if domain.is_none() && tags.is_empty() {
+            return Ok(None);
+        }
+        let mut connection = self.connection().await?;
+        let rows: Vec<IdRow> = sql_query(FEW)
+            .bind::<Nullable<Text>, _>(domain)
+            .bind::<Array<Text>, _>(tags)
+            .bind::<BigInt, _>(i64::try_from(fused::FEW + 1).unwrap_or(i64::MAX))
+            .get_results(&mut connection)
+            .await?;
+        Ok((rows.len() <= fused::FEW).then(|| rows.into_iter().map(|row| row.id).collect()))
     }
 }
 
@@ -387,14 +423,18 @@ impl Search {
         }
     }
 
-    /// How many of the nearest texts are looked at: more where some may not fit the filter.
-    fn looked_at(&self) -> usize {
+    /// Whether every text fits, if only it is near.
+    fn fits_all(&self) -> bool {
         let Self { query, filter, .. } = self;
         let by_query = query.phrases.is_empty() && query.without.is_empty() && query.tags.is_empty();
         let by_time = filter.created_since.is_none() && filter.created_until.is_none();
         let by_rest = filter.tags.is_empty() && filter.lang.is_none() && filter.min_confidence.is_none();
-        let fits_all = by_query && by_time && by_rest && filter.metadata.is_empty() && self.domain().is_none();
-        if fits_all { fused::NEAREST } else { fused::NEAREST_TO_FILTER }
+        by_query && by_time && by_rest && filter.metadata.is_empty() && self.domain().is_none()
+    }
+
+    /// The tags that the query and the filter name.
+    fn tags(&self) -> Vec<&str> {
+        self.query.tags.iter().chain(&self.filter.tags).map(String::as_str).collect()
     }
 
     /// The domain that the query or the filter names.

@@ -265,18 +265,23 @@ impl Repository {
         self.memory_reconcile(&mut connection, space).await
     }
 
-    /// The texts that are nearest to a vector; nothing where it cannot be compared with theirs.
+    /// The texts that are nearest to a vector, of all or of some; nothing where it cannot be compared with theirs.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub(crate) async fn vectors_nearest(&self, vector: Vec<f32>, at_most: usize) -> Result<Option<Vec<Near>>> {
+    pub(crate) async fn vectors_nearest(
+        &self,
+        vector: Vec<f32>,
+        of: Option<Vec<Uuid>>,
+        at_most: usize,
+    ) -> Result<Option<Vec<Near>>> {
         let there = match &*self.compared() {
             Compared::Here | Compared::Unknown => None,
             Compared::There(_, indexed) => Some(indexed.clone()),
         };
-        let Some(indexed) = there else { return Ok(self.memory_nearest(vector, at_most).await) };
+        let Some(indexed) = there else { return Ok(self.memory_nearest(vector, of, at_most).await) };
         let Some(indexed) = indexed else { return Ok(None) };
-        match indexed.nearest(&mut *self.connection().await?, &vector, at_most).await {
+        match indexed.nearest(&mut *self.connection().await?, &vector, of.as_deref(), at_most).await {
             Ok(near) => Ok(near),
             Err(error) if error.is_unavailable() => Err(error.of_search()),
             Err(error) => {

@@ -110,21 +110,44 @@ impl Vectors {
     /// The nearest, at most so many, the nearest first; nothing for a query of another dimension.
     #[must_use]
     pub fn nearest(&self, query: &[f32], at_most: usize) -> Option<Vec<Near>> {
-        if query.len() != self.dimension || self.is_empty() {
-            return None;
-        }
-        let mut nearest: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(at_most + 1);
-        for (id, vector) in self.ids.iter().zip(self.values.chunks_exact(self.dimension)) {
-            let candidate = Reverse(Ranked(Near { id: *id, similarity: dot(query, vector) }));
-            if nearest.len() < at_most {
-                nearest.push(candidate);
-            } else if nearest.peek().is_some_and(|farthest| candidate < *farthest) {
-                nearest.pop();
-                nearest.push(candidate);
-            }
-        }
-        Some(nearest.into_sorted_vec().into_iter().map(|Reverse(Ranked(near))| near).collect())
+        self.compares(query).then(|| {
+            let all = self.ids.iter().copied().zip(self.values.chunks_exact(self.dimension));
+            nearest(all, query, at_most)
+        })
     }
+
+    /// As [`Self::nearest`], of some texts alone.
+    #[must_use]
+    pub fn nearest_of(
+        &self,
+        texts: impl Iterator<Item = KnowledgeId>,
+        query: &[f32],
+        at_most: usize,
+    ) -> Option<Vec<Near>> {
+        let vector = |id: KnowledgeId| {
+            let begins = self.places.get(&id)? * self.dimension;
+            Some((id, self.values.get(begins..begins + self.dimension)?))
+        };
+        self.compares(query).then(|| nearest(texts.filter_map(vector), query, at_most))
+    }
+
+    fn compares(&self, query: &[f32]) -> bool {
+        query.len() == self.dimension && !self.is_empty()
+    }
+}
+
+fn nearest<'v>(vectors: impl Iterator<Item = (KnowledgeId, &'v [f32])>, query: &[f32], at_most: usize) -> Vec<Near> {
+    let mut nearest: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(at_most + 1);
+    for (id, vector) in vectors {
+        let candidate = Reverse(Ranked(Near { id, similarity: dot(query, vector) }));
+        if nearest.len() < at_most {
+            nearest.push(candidate);
+        } else if nearest.peek().is_some_and(|farthest| candidate < *farthest) {
+            nearest.pop();
+            nearest.push(candidate);
+        }
+    }
+    nearest.into_sorted_vec().into_iter().map(|Reverse(Ranked(near))| near).collect()
 }
 
 fn dot(one: &[f32], other: &[f32]) -> f32 {

@@ -14,8 +14,10 @@ use crate::fitting::fitting;
 
 /// Finds by meaning, at the most.
 pub(super) const NEAREST: usize = 100;
-/// So many of the nearest are looked at for those that fit a filter.
+/// So many of the nearest are looked at for those that fit a filter …
 pub(super) const NEAREST_TO_FILTER: usize = 2_000;
+/// … unless so few fit at the most, which then are all looked at.
+pub(super) const FEW: usize = 5_000;
 
 /// The finds by meaning that fit, as [`super::statement`] has those by words. Takes the ids and similarities from
 /// $17 and $18, and how many at the most from $19.

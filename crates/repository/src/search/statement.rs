@@ -193,7 +193,6 @@ impl<'a> Prepared<'a> {
         };
         let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", FITS);
         let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
-        let tags: Vec<&str> = query.tags.iter().chain(&filter.tags).map(String::as_str).collect();
         sql_query(candidate + over_candidates)
             .into_boxed::<Pg>()
             .bind::<Array<Double>, _>(&self.worths)
@@ -203,7 +202,7 @@ impl<'a> Prepared<'a> {
             .bind::<BigInt, _>(self.most)
             .bind::<Text, _>(&self.wanted.filter.exact)
             .bind::<Nullable<Text>, _>(self.wanted.search.domain())
-            .bind::<Array<Text>, _>(tags)
+            .bind::<Array<Text>, _>(self.wanted.search.tags())
             .bind::<Nullable<Text>, _>(filter.lang.as_deref())
             .bind::<Nullable<Double>, _>(filter.min_confidence)
             .bind::<Nullable<Timestamptz>, _>(filter.created_since)

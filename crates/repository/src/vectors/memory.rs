@@ -126,11 +126,19 @@ impl Repository {
     }
 
     /// Looks at all of them, away from the threads that serve requests.
-    pub(super) async fn memory_nearest(&self, vector: Vec<f32>, at_most: usize) -> Option<Vec<Near>> {
+    pub(super) async fn memory_nearest(
+        &self,
+        vector: Vec<f32>,
+        of: Option<Vec<Uuid>>,
+        at_most: usize,
+    ) -> Option<Vec<Near>> {
         let index = Arc::clone(&self.vectors);
         let nearest = move || {
             let index = index.read().unwrap_or_else(PoisonError::into_inner);
-            index.vectors.nearest(&vector, at_most)
+            match of {
+                Some(ids) => index.vectors.nearest_of(ids.into_iter().map(KnowledgeId), &vector, at_most),
+                None => index.vectors.nearest(&vector, at_most),
+            }
         };
         tokio::task::spawn_blocking(nearest).await.unwrap_or_default()
     }

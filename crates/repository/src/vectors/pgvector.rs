@@ -246,16 +246,21 @@ impl Indexed {
         &self,
         connection: &mut AsyncPgConnection,
         vector: &[f32],
+        of: Option<&[Uuid]>,
         at_most: usize,
     ) -> Result<Option<Vec<Near>>> {
         if i32::try_from(vector.len()) != Ok(self.dimension) {
             return Ok(None);
         }
-        let (terms, statement) = (self.terms(at_most), self.statement(at_most));
+        let (terms, statement) = (self.terms(at_most), self.statement(of.is_some(), at_most));
         connection
             .transaction(async |tx| {
                 tx.batch_execute(&terms).await?;
-                let rows: Vec<NearRow> = sql_query(statement).bind::<Array<Float>, _>(vector).get_results(tx).await?;
+                let rows: Vec<NearRow> = sql_query(statement)
+                    .bind::<Array<Float>, _>(vector)
+                    .bind::<Array<SqlUuid>, _>(of.unwrap_or_default())
+                    .get_results(tx)
+                    .await?;
                 Ok(Some(rows.into_iter().map(NearRow::read).collect()))
             })
             .await
@@ -277,11 +282,20 @@ impl Indexed {
     }
 
     /// In the index' own words, so that it is used, and with the number as it is: of an unknown one Postgres expects
-    /// too many. The distance is the negative inner product.
-    fn statement(&self, at_most: usize) -> String {
+    /// too many. Some of the texts are compared one by one. The distance is the negative inner product.
+    fn statement(&self, of_some: bool, at_most: usize) -> String {
         let (schema, dimension) = (&self.offer.schema, self.dimension);
         let (vector, condition) = (self.vector(), self.condition());
         let distance = format!("{vector} OPERATOR({schema}.<#>) $1::{schema}.vector({dimension})");
+        if of_some {
+            return format!(
+                "WITH few AS MATERIALIZED (
+                     SELECT v.knowledge_id AS id, -({distance}) AS similarity FROM knowledge_vectors v
+                     WHERE v.knowledge_id = ANY ($2) AND {condition}
+                 )
+                 SELECT id, similarity FROM few ORDER BY similarity DESC, id DESC LIMIT {at_most}"
+            );
+        }
         format!(
             "SELECT v.knowledge_id AS id, -({distance}) AS similarity
              FROM knowledge_vectors v JOIN knowledge k ON k.id = v.knowledge_id
