@@ -131,14 +131,15 @@ RETURN ts_headline(
 );
 
 -- How sure we still are: half as much after the domain's half-life since somebody last stood by it, but
--- never less than a tenth.
+-- never less than a tenth. What is hardly anything is nothing: Postgres fails on products that it cannot tell from it.
 CREATE FUNCTION effective_confidence(confidence double precision, confirmed_at timestamptz, half_life_days double precision)
 RETURNS double precision LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE
+    WHEN confidence < 1e-9 THEN 0
     WHEN half_life_days IS NULL THEN confidence
     ELSE greatest(
         confidence * 0.1,
-        confidence * 0.5 ^ least(1000, greatest(0, extract(epoch FROM now() - confirmed_at) / 86400) / half_life_days)
+        confidence * 0.5 ^ least(4, greatest(0, extract(epoch FROM now() - confirmed_at) / 86400) / half_life_days)
     )
 END;
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike as _, SubsecRound, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 
 use crate::knowledge::text;
 use crate::violation::Violation;
@@ -42,11 +42,16 @@ pub fn time(pointer: &str, given: &str) -> Result<DateTime<Utc>, Violation> {
         let detail = format!("must be a time such as 2025-12-14T12:00:00Z or 2025-12-14T15:00:00+03:00 ({error})");
         Violation::new(pointer, "invalid_time", detail)
     })?;
-    let time = read.to_utc().trunc_subsecs(6);
+    let time = whole(read.to_utc());
     if !(1..=9999).contains(&time.year()) {
         return Err(Violation::new(pointer, "out_of_range", "must lie in the years 1 to 9999"));
     }
     Ok(time)
+}
+
+/// A moment as Postgres keeps it: to the microsecond, and a leap second as the one that follows.
+pub(crate) fn whole(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// One of some words.
@@ -70,7 +75,9 @@ mod tests {
         for bad in ["", "tomorrow", "2025-12-14", "2025-12-14T12:00:00", "2025-02-30T12:00:00Z"] {
             assert_eq!(time("/due_at", bad).unwrap_err().pointer, "/due_at", "{bad}");
         }
-        for beyond in ["0000-06-01T00:00:00Z", "0001-01-01T00:00:00+03:00", "9999-12-31T23:59:59-03:00"] {
+        for beyond in
+            ["0000-06-01T00:00:00Z", "0001-01-01T00:00:00+03:00", "9999-12-31T23:59:59-03:00", "9999-12-31T23:59:60Z"]
+        {
             assert_eq!(time("/due_at", beyond).unwrap_err().code, "out_of_range", "{beyond}");
         }
     }

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::knowledge::ATTEMPTS;
+use crate::moving::Moved;
 use crate::reference::{References, Referred, changed};
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -213,8 +215,8 @@ impl Repository {
         Ok(Some((record, Some(emitted))))
     }
 
-    /// Removes a domain and tells of it. What is in it goes to `move_to`, each item with an event of its own; what is
-    /// in the bin is of no domain then, where nobody says where to. `None` when there is none.
+    /// Removes a domain and tells of it. What is in it goes to `move_to` first, piece by piece, each item with an event
+    /// of its own; what is in the bin is of no domain then, where nobody says where to. `None` when there is none.
     ///
     /// # Errors
     /// [`Error::InUse`] when something is in it and nobody says where to; [`Error::Dangling`] when `move_to` does
@@ -227,38 +229,66 @@ impl Repository {
         terms: &LeaseTerms,
     ) -> Result<Option<Vec<Emitted>>> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
-                // Nothing can be put into the domain from here on.
-                let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
-                let locked = domains::table.select(domains::id).filter(domains::id.eq_any(&both));
-                locked.order(domains::id).for_update().load::<Uuid>(tx).await?;
-                let Some(record) = domain_in_tx(tx, id).await? else { return Ok(None) };
-                if version.is_some_and(|expected| expected != record.version) {
-                    return Err(Error::Stale);
+        let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
+        loop {
+            let step =
+                connection.transaction(async |tx| self.domain_delete_in_tx(tx, id, move_to, version, terms).await);
+            match step.await {
+                Err(error) if is_raced(&error) && races < ATTEMPTS => races += 1,
+                Err(error) => return Err(error),
+                Ok(None) => return Ok(None),
+                Ok(Some((told_of, is_gone))) => {
+                    emitted.extend(told_of);
+                    if is_gone {
+                        return Ok(Some(emitted));
+                    }
+                    // What was asked for has begun.
+                    version = None;
                 }
-                let to = move_to.map(|id| id.0);
-                References::default().with("move_to", Referred::Domain, to).hold_in_tx(tx).await?;
-                let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];
-                if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
-                    return Err(Error::InUse(users.to_vec()));
-                }
-                let moved = [
-                    self.experts_move_in_tx(tx, id.0, to).await?,
-                    self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
-                    self.knowledge_move_in_tx(tx, id.0, to).await?,
-                ];
-                diesel::delete(domains::table.find(id.0)).execute(tx).await?;
-                let mut told = record.told();
-                if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
-                    fields.insert("moved_to".to_owned(), json!(to));
-                }
-                let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
-                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
-                Ok(Some(moved.into_iter().flatten().chain([emitted]).collect()))
-            })
-            .await
+            }
+        }
+    }
+
+    /// A piece of what is to be moved, and with the last one the end; says what is told, and whether it was the last.
+    async fn domain_delete_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        id: DomainId,
+        move_to: Option<DomainId>,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(Vec<Emitted>, bool)>> {
+        // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
+        // Nothing can be put into the domain from here on.
+        let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
+        let locked = domains::table.select(domains::id).filter(domains::id.eq_any(&both));
+        locked.order(domains::id).for_update().load::<Uuid>(tx).await?;
+        let Some(record) = domain_in_tx(tx, id).await? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != record.version) {
+            return Err(Error::Stale);
+        }
+        let to = move_to.map(|id| id.0);
+        References::default().with("move_to", Referred::Domain, to).hold_in_tx(tx).await?;
+        let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];
+        if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
+            return Err(Error::InUse(users.to_vec()));
+        }
+        let (mut told_of, is_all) = Moved::together([
+            self.experts_move_in_tx(tx, id.0, to).await?,
+            self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
+            self.knowledge_move_in_tx(tx, id.0, to).await?,
+        ]);
+        if !is_all {
+            return Ok(Some((told_of, false)));
+        }
+        diesel::delete(domains::table.find(id.0)).execute(tx).await?;
+        let mut told = record.told();
+        if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
+            fields.insert("moved_to".to_owned(), json!(to));
+        }
+        let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
+        told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
+        Ok(Some((told_of, true)))
     }
 }
 

@@ -111,7 +111,13 @@ impl Error {
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        if is_outage(&error) { Self::Unavailable(Box::new(error)) } else { Self::Query(error) }
+        if is_deadlock(&error) {
+            Self::Contended
+        } else if is_outage(&error) {
+            Self::Unavailable(Box::new(error))
+        } else {
+            Self::Query(error)
+        }
     }
 }
 
@@ -124,17 +130,23 @@ impl From<RunError> for Error {
     }
 }
 
-/// Whether somebody else was faster: took a key, or took away the row that another refers to.
+/// Whether somebody else was faster: took a key, took away the row that another refers to, or held what we wanted while
+/// we held what he did.
 pub(crate) fn is_raced(error: &Error) -> bool {
     let Error::Query(DieselError::DatabaseError(kind, _)) = error else { return matches!(error, Error::Contended) };
     matches!(kind, DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ForeignKeyViolation)
+}
+
+/// Somebody has to go first: the same call succeeds a moment later.
+fn is_deadlock(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info) if info.message().contains("deadlock detected"))
 }
 
 /// Diesel does not carry the SQLSTATE, so an outage is known by its kind or its words
 /// (the server is run with `lc_messages = C`; another server's words may differ, and then the
 /// caller merely sees 500 for 503).
 fn is_outage(error: &DieselError) -> bool {
-    const WORDS: [&str; 14] = [
+    const WORDS: [&str; 13] = [
         "terminating connection",
         "connection closed",
         "database system is starting up",
@@ -143,8 +155,6 @@ fn is_outage(error: &DieselError) -> bool {
         "too many clients",
         "remaining connection slots",
         "canceling statement due to",
-        // Somebody has to go first: the same call succeeds a moment later.
-        "deadlock detected",
         // A full disk: nothing is stored until somebody makes room.
         "could not extend file",
         "could not write",

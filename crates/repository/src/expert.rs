@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::knowledge::ATTEMPTS;
+use crate::moving::Moved;
 use crate::reference::{References, Referred, changed};
 use crate::schema::{expert_domains, experts};
 use crate::sorted::{Listed, Part, SortColumn};
@@ -121,19 +123,23 @@ SELECT (SELECT count(*) FROM tasks WHERE assignee_id = $1) AS tasks,
        (SELECT count(*) FROM interactions WHERE expert_id = $1) AS interactions";
 
 /// Experts who are moved at once.
-const PIECE: i64 = 500;
+const PIECE: usize = 500;
 
 const PIECE_OF_DOMAIN: &str = "
 SELECT id FROM experts WHERE id IN (SELECT expert_id FROM expert_domains WHERE domain_id = $1)
 ORDER BY id LIMIT $2 FOR NO KEY UPDATE";
 
+/// Those of the experts who are held and still know the one domain know the other.
 const MOVE: &str = "
 WITH moved AS (
-    DELETE FROM expert_domains WHERE expert_id = ANY($1) AND domain_id = $2
+    DELETE FROM expert_domains WHERE expert_id = ANY($1) AND domain_id = $2 RETURNING expert_id
 ), changed AS (
-    UPDATE experts SET version = version + 1, updated_at = now() WHERE id = ANY($1)
+    UPDATE experts SET version = version + 1, updated_at = now() WHERE id IN (SELECT expert_id FROM moved)
+), added AS (
+    INSERT INTO expert_domains (expert_id, domain_id) SELECT expert_id, $3 FROM moved WHERE $3 IS NOT NULL
+    ON CONFLICT DO NOTHING
 )
-INSERT INTO expert_domains (expert_id, domain_id) SELECT unnest($1), $3 WHERE $3 IS NOT NULL ON CONFLICT DO NOTHING";
+SELECT expert_id AS id FROM moved";
 
 impl ExpertRecord {
     /// What experts can be sorted by.
@@ -249,36 +255,31 @@ impl Repository {
             .await
     }
 
-    /// Has the experts of a domain that goes know another instead. What is told of them is left to the claims; the
-    /// answer is one of the events that have listeners, if any has.
+    /// Has a piece of the experts of a domain that goes know another instead.
     pub(crate) async fn experts_move_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         from: Uuid,
         to: Option<Uuid>,
-    ) -> Result<Option<Emitted>> {
-        let mut heard = None;
-        loop {
-            let piece = sql_query(PIECE_OF_DOMAIN).bind::<SqlUuid, _>(from).bind::<BigInt, _>(PIECE);
-            let ids: Vec<Uuid> = piece.get_results::<IdRow>(tx).await?.into_iter().map(|row| row.id).collect();
-            if ids.is_empty() {
-                return Ok(heard);
-            }
-            sql_query(MOVE)
-                .bind::<Array<SqlUuid>, _>(&ids)
-                .bind::<SqlUuid, _>(from)
-                .bind::<Nullable<SqlUuid>, _>(to)
-                .execute(tx)
-                .await?;
-            let told = Known::ExpertUpdated.event_type();
-            let records = experts_in_tx(tx, &ids).await?;
-            let events = records.iter().map(|expert| NewEvent::new(told.clone(), expert.told())).collect();
-            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
-        }
+    ) -> Result<Moved> {
+        let limit = i64::try_from(PIECE).unwrap_or(i64::MAX);
+        let held = sql_query(PIECE_OF_DOMAIN).bind::<SqlUuid, _>(from).bind::<BigInt, _>(limit);
+        let held: Vec<Uuid> = held.get_results::<IdRow>(tx).await?.into_iter().map(|row| row.id).collect();
+        let moved = sql_query(MOVE)
+            .bind::<Array<SqlUuid>, _>(&held)
+            .bind::<SqlUuid, _>(from)
+            .bind::<Nullable<SqlUuid>, _>(to)
+            .get_results::<IdRow>(tx)
+            .await?;
+        let moved: Vec<Uuid> = moved.into_iter().map(|row| row.id).collect();
+        let told = Known::ExpertUpdated.event_type();
+        let records = experts_in_tx(tx, &moved).await?;
+        let events = records.iter().map(|expert| NewEvent::new(told.clone(), expert.told())).collect();
+        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: held.len() < PIECE })
     }
 
-    /// Removes an expert and tells of it. Tasks and interactions go to `move_to`, each with an event of its own. `None`
-    /// when there is none.
+    /// Removes an expert and tells of it. Tasks and interactions go to `move_to` first, piece by piece, each with an event
+    /// of its own. `None` when there is none.
     ///
     /// # Errors
     /// [`Error::InUse`] when there are some and nobody says where to; [`Error::Dangling`] when `move_to` does not
@@ -291,37 +292,65 @@ impl Repository {
         terms: &LeaseTerms,
     ) -> Result<Option<Vec<Emitted>>> {
         let mut connection = self.connection().await?;
-        connection
-            .transaction(async |tx| {
-                // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
-                // Nobody can refer to the expert from here on.
-                let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
-                let locked = experts::table.select(experts::id).filter(experts::id.eq_any(&both));
-                locked.order(experts::id).for_update().load::<Uuid>(tx).await?;
-                let Some(record) = expert_in_tx(tx, id).await? else { return Ok(None) };
-                if version.is_some_and(|expected| expected != record.version) {
-                    return Err(Error::Stale);
+        let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
+        loop {
+            let step =
+                connection.transaction(async |tx| self.expert_delete_in_tx(tx, id, move_to, version, terms).await);
+            match step.await {
+                Err(error) if is_raced(&error) && races < ATTEMPTS => races += 1,
+                Err(error) => return Err(error),
+                Ok(None) => return Ok(None),
+                Ok(Some((told_of, is_gone))) => {
+                    emitted.extend(told_of);
+                    if is_gone {
+                        return Ok(Some(emitted));
+                    }
+                    // What was asked for has begun.
+                    version = None;
                 }
-                let to = move_to.map(|id| id.0);
-                References::default().with("move_to", Referred::Expert, to).hold_in_tx(tx).await?;
-                let users: UsersRow = sql_query(USERS).bind::<SqlUuid, _>(id.0).get_result(tx).await?;
-                if move_to.is_none() && users.tasks + users.interactions > 0 {
-                    return Err(Error::InUse(vec![("tasks", users.tasks), ("interactions", users.interactions)]));
-                }
-                let moved = [
-                    self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
-                    self.interactions_move_in_tx(tx, id, to).await?,
-                ];
-                diesel::delete(experts::table.find(id.0)).execute(tx).await?;
-                let mut told = record.told();
-                if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
-                    fields.insert("moved_to".to_owned(), json!(to));
-                }
-                let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
-                let emitted = self.event_emit_in_tx(tx, event, terms).await?;
-                Ok(Some(moved.into_iter().flatten().chain([emitted]).collect()))
-            })
-            .await
+            }
+        }
+    }
+
+    /// A piece of what is to be moved, and with the last one the end; says what is told, and whether it was the last.
+    async fn expert_delete_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        id: ExpertId,
+        move_to: Option<ExpertId>,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(Vec<Emitted>, bool)>> {
+        // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
+        // Nobody can refer to the expert from here on.
+        let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
+        let locked = experts::table.select(experts::id).filter(experts::id.eq_any(&both));
+        locked.order(experts::id).for_update().load::<Uuid>(tx).await?;
+        let Some(record) = expert_in_tx(tx, id).await? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != record.version) {
+            return Err(Error::Stale);
+        }
+        let to = move_to.map(|id| id.0);
+        References::default().with("move_to", Referred::Expert, to).hold_in_tx(tx).await?;
+        let users: UsersRow = sql_query(USERS).bind::<SqlUuid, _>(id.0).get_result(tx).await?;
+        if move_to.is_none() && users.tasks + users.interactions > 0 {
+            return Err(Error::InUse(vec![("tasks", users.tasks), ("interactions", users.interactions)]));
+        }
+        let (mut told_of, is_all) = Moved::together([
+            self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
+            self.interactions_move_in_tx(tx, id, to).await?,
+        ]);
+        if !is_all {
+            return Ok(Some((told_of, false)));
+        }
+        diesel::delete(experts::table.find(id.0)).execute(tx).await?;
+        let mut told = record.told();
+        if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
+            fields.insert("moved_to".to_owned(), json!(to));
+        }
+        let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
+        told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
+        Ok(Some((told_of, true)))
     }
 }
 

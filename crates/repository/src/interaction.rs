@@ -17,12 +17,13 @@ use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::fitting::{Fitting, fitting};
+use crate::moving::Moved;
 use crate::reference::{References, Referred};
-use crate::schema::interactions;
+use crate::schema::{interactions, knowledge};
 use crate::sorted::{Listed, Part, SortColumn};
 
 /// Interactions that are given to another expert at once: whole texts.
-const PIECE: i64 = 100;
+const PIECE: usize = 100;
 /// How much of an answer an event carries, in characters; the whole is at `GET /interactions/{id}`.
 const EVENT_RESPONSE: usize = 4_000;
 
@@ -193,6 +194,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
+                hold_knowledge_in_tx(tx, id).await?;
                 diesel::update(interactions::table.find(id.0))
                     .set((
                         interactions::feedback_score.eq(feedback.score),
@@ -209,30 +211,22 @@ impl Repository {
             .await
     }
 
-    /// Gives the interactions of an expert who goes to another. What is told of them is left to the claims; the answer
-    /// is one of the events that have listeners, if any has.
+    /// Gives a piece of the interactions of an expert who goes to another.
     pub(crate) async fn interactions_move_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         from: ExpertId,
         to: Option<Uuid>,
-    ) -> Result<Option<Emitted>> {
-        let mut heard = None;
-        loop {
-            let piece = interactions::table.filter(interactions::expert_id.eq(from.0)).select(interactions::id);
-            let ids: Vec<Uuid> = piece.order(interactions::id).limit(PIECE).load(tx).await?;
-            if ids.is_empty() {
-                return Ok(heard);
-            }
-            diesel::update(interactions::table.filter(interactions::id.eq_any(&ids)))
-                .set(interactions::expert_id.eq(to))
-                .execute(tx)
-                .await?;
-            let told = Known::InteractionUpdated.event_type();
-            let records = interactions_in_tx(tx, &ids).await?;
-            let events = records.iter().map(|record| NewEvent::new(told.clone(), record.told())).collect();
-            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
-        }
+    ) -> Result<Moved> {
+        let held = interactions::table.filter(interactions::expert_id.eq(from.0)).select(interactions::id);
+        let limit = i64::try_from(PIECE).unwrap_or(i64::MAX);
+        let ids: Vec<Uuid> = held.order(interactions::id).limit(limit).for_no_key_update().load(tx).await?;
+        let all = interactions::table.filter(interactions::id.eq_any(&ids));
+        diesel::update(all).set(interactions::expert_id.eq(to)).execute(tx).await?;
+        let told = Known::InteractionUpdated.event_type();
+        let records = interactions_in_tx(tx, &ids).await?;
+        let events = records.iter().map(|record| NewEvent::new(told.clone(), record.told())).collect();
+        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
     }
 
     /// Removes an interaction, with its feedback, and tells of it. `None` when there is none.
@@ -243,6 +237,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
+                hold_knowledge_in_tx(tx, id).await?;
                 let held = interactions::table.find(id.0).select(interactions::id).for_update();
                 held.first::<Uuid>(tx).await.optional()?;
                 let Some(record) = interaction_in_tx(tx, id).await? else { return Ok(None) };
@@ -252,6 +247,16 @@ impl Repository {
             })
             .await
     }
+}
+
+/// The knowledge that an interaction used, before the interaction itself: whoever purges it takes them in this order.
+async fn hold_knowledge_in_tx(tx: &mut AsyncPgConnection, id: InteractionId) -> Result<()> {
+    let used = interactions::table.find(id.0).select(interactions::knowledge_id).first::<Option<Uuid>>(tx).await;
+    if let Some(knowledge_id) = used.optional()?.flatten() {
+        let held = knowledge::table.find(knowledge_id).select(knowledge::id).for_no_key_update();
+        held.first::<Uuid>(tx).await.optional()?;
+    }
+    Ok(())
 }
 
 fn moment(expression: &str) -> SqlLiteral<Nullable<Timestamptz>> {

@@ -19,6 +19,7 @@ mod idempotency;
 mod interaction;
 mod knowledge;
 mod link;
+mod moving;
 mod partition;
 mod payload;
 mod pulse;

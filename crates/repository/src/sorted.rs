@@ -1,7 +1,7 @@
 //! Lists in an order of the caller's choice: by key and id, so that a page goes on where the last one ended,
 //! whatever was added or removed meanwhile.
 
-use chrono::{Datelike as _, NaiveDateTime};
+use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 use diesel::row::NamedRow;
@@ -92,9 +92,17 @@ impl SortColumn {
 
 /// Whether Postgres would write a time so: our sessions are at UTC, and no time is of another era.
 fn is_time(key: &str) -> bool {
-    let time = key.strip_suffix("+00").map(|time| NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f"));
-    let is_read = time.is_some_and(|time| time.is_ok_and(|time| (1..=9999).contains(&time.year())));
-    is_read && key.starts_with(|first: char| first.is_ascii_digit())
+    let Some(time) = key.strip_suffix("+00") else { return false };
+    let is_shaped = time.bytes().enumerate().all(|(place, byte)| match place {
+        4 | 7 => byte == b'-',
+        10 => byte == b' ',
+        13 | 16 => byte == b':',
+        19 => byte == b'.',
+        _ => byte.is_ascii_digit(),
+    });
+    let read = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f");
+    let is_read = read.is_ok_and(|time| time.year() >= 1 && time.nanosecond() < 1_000_000_000);
+    is_shaped && is_read && (time.len() == 19 || (21..=26).contains(&time.len()))
 }
 
 impl Kind {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::moving::Moved;
 use crate::reference::{References, Referred, changed};
 use crate::schema::tasks;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -123,8 +124,21 @@ pub(crate) enum TaskOwner {
     Assignee(ExpertId),
 }
 
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
 /// Tasks that are given to another at once.
-const PIECE: i64 = 500;
+const PIECE: usize = 500;
+
+/// Held first: whoever had one of them in hand may have given it away.
+const MOVE: &str = "
+WITH held AS (
+    SELECT id FROM tasks WHERE OWNER = $1 ORDER BY id LIMIT $3 FOR NO KEY UPDATE
+)
+UPDATE tasks t SET OWNER = $2, version = version + 1, updated_at = now() FROM held WHERE t.id = held.id RETURNING t.id";
 
 /// The same in the columns and in the conditions.
 const OVERDUE: &str = "coalesce(it.due_at < now() AND it.status IN ('pending', 'in_progress'), false)";
@@ -263,38 +277,27 @@ impl Repository {
             .await
     }
 
-    /// Gives the tasks of a domain or an expert that goes to another. What is told of them is left to the claims; the
-    /// answer is one of the events that have listeners, if any has.
+    /// Gives a piece of the tasks of a domain or an expert that goes to another.
     pub(crate) async fn tasks_move_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         owner: TaskOwner,
         to: Option<Uuid>,
-    ) -> Result<Option<Emitted>> {
-        let mut heard = None;
-        loop {
-            let all = tasks::table.select(tasks::id).order(tasks::id).limit(PIECE).into_boxed();
-            let piece = match owner {
-                TaskOwner::Domain(id) => all.filter(tasks::domain_id.eq(id.0)),
-                TaskOwner::Assignee(id) => all.filter(tasks::assignee_id.eq(id.0)),
-            };
-            let ids: Vec<Uuid> = piece.load(tx).await?;
-            if ids.is_empty() {
-                return Ok(heard);
-            }
-            let patch = match owner {
-                TaskOwner::Domain(_) => TaskPatch { domain_id: Some(to), ..TaskPatch::default() },
-                TaskOwner::Assignee(_) => TaskPatch { assignee_id: Some(to), ..TaskPatch::default() },
-            };
-            diesel::update(tasks::table.filter(tasks::id.eq_any(&ids)))
-                .set((patch, tasks::version.eq(tasks::version + 1), tasks::updated_at.eq(diesel::dsl::now)))
-                .execute(tx)
-                .await?;
-            let told = Known::TaskUpdated.event_type();
-            let events =
-                tasks_in_tx(tx, &ids).await?.iter().map(|task| NewEvent::new(told.clone(), task.told())).collect();
-            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
-        }
+    ) -> Result<Moved> {
+        let (column, from) = match owner {
+            TaskOwner::Domain(id) => ("domain_id", id.0),
+            TaskOwner::Assignee(id) => ("assignee_id", id.0),
+        };
+        let rows: Vec<IdRow> = sql_query(MOVE.replace("OWNER", column))
+            .bind::<SqlUuid, _>(from)
+            .bind::<Nullable<SqlUuid>, _>(to)
+            .bind::<BigInt, _>(i64::try_from(PIECE).unwrap_or(i64::MAX))
+            .get_results(tx)
+            .await?;
+        let ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
+        let told = Known::TaskUpdated.event_type();
+        let events = tasks_in_tx(tx, &ids).await?.iter().map(|task| NewEvent::new(told.clone(), task.told())).collect();
+        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
     }
 
     /// Removes a task and tells of it. `None` when there is none.

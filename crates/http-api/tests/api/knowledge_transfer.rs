@@ -198,6 +198,15 @@ async fn texts_that_change_places_are_stored_as_far_as_they_can_be() {
     assert_eq!(errors, [(&json!(1), &json!("taken")), (&json!(2), &json!("taken"))], "{report}");
     assert!(report["errors"][0]["detail"].as_str().unwrap().contains(two["id"].as_str().unwrap()), "{report}");
 
+    let taken = [
+        json!({"id": "01900000-0000-7000-8000-000000000001", "content": "two"}),
+        json!({"id": two["id"], "content": "four"}),
+    ];
+    let taken: String = taken.iter().map(|line| format!("{line}\n")).collect();
+    let report = bench.post_lines("/knowledge/import", taken.clone()).await.json();
+    assert_eq!((&report["updated"], &report["errors"][0]["code"]), (&json!(1), &json!("taken")), "{report}");
+    assert_eq!(bench.post_lines("/knowledge/import", taken).await.json()["imported"], 1, "and stored the next time");
+
     let after = [json!({"id": one["id"], "content": "three"}), json!({"id": two["id"], "content": "one"})];
     let after: String = after.iter().map(|line| format!("{line}\n")).collect();
     assert_eq!(bench.post_lines("/knowledge/import", after).await.json()["updated"], 2, "what is given up is free");

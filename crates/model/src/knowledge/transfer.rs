@@ -4,13 +4,14 @@ mod link_line;
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::link_line::{ImportLink, LINK, LinkLine};
 
 use super::{KnowledgeDraft, NewKnowledge};
+use crate::field::whole;
 use crate::id::KnowledgeId;
 use crate::json;
 use crate::ndjson::{Line, Lines};
@@ -82,6 +83,8 @@ pub struct KnowledgeLine {
 
 /// What a line may count to, so that it can be counted on from there.
 const MAX_COUNT: i32 = 1_000_000_000;
+/// What readers' judgements may add up to, but for nothing at all: less is lost when it is divided.
+const MIN_SUM: f64 = 1e-9;
 
 fn kind() -> String {
     KIND.to_owned()
@@ -189,7 +192,8 @@ impl KnowledgeLine {
             draft.check().map_err(|broken| broken.as_slice().iter().cloned().for_each(|one| faults.push(one))).ok();
         let version = faults.take(version_of(self.version)).unwrap_or_default();
         let Feedback { sum, count } = self.feedback;
-        if !(0..=MAX_COUNT).contains(&count) || sum.abs() > f64::from(count) {
+        let is_tiny = sum != 0.0 && sum.abs() < MIN_SUM;
+        if !(0..=MAX_COUNT).contains(&count) || sum.abs() > f64::from(count) || is_tiny {
             let detail = format!(
                 "must be a count, up to {MAX_COUNT}, and a sum of so many numbers from -1 to 1: leave it out if you do not know it"
             );
@@ -219,8 +223,9 @@ impl KnowledgeLine {
 
 /// As Postgres keeps it: to the microsecond.
 fn time_at(pointer: &str, time: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
+    let time = whole(time);
     if (1970..=9999).contains(&time.year()) {
-        return Ok(time.trunc_subsecs(6));
+        return Ok(time);
     }
     Err(Violation::new(pointer, "out_of_range", "must lie in the years 1970 to 9999"))
 }

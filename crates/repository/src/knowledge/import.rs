@@ -165,6 +165,8 @@ fn decide<'a>(
 ) -> Decided<'a> {
     let mut decided = Decided::default();
     let mut seen = HashSet::new();
+    let becomes: HashMap<Uuid, &Mark> =
+        items.iter().zip(marks).filter_map(|(item, mark)| Some((item.id?.0, mark))).collect();
     for (item, mark) in items.iter().zip(marks) {
         let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
         let elsewhere = live.get(&mark.hash).filter(|there| **there != id);
@@ -174,6 +176,10 @@ fn decide<'a>(
             _ if is_same => ImportFate::Duplicate,
             // A change that cannot be made is no repetition.
             (Some(other), Some(_)) => ImportFate::Failed(taken(*other)),
+            // Nor is one whose text the other gives up in a later line.
+            (Some(other), None) if becomes.get(other).is_some_and(|it| it.hash != mark.hash) => {
+                ImportFate::Failed(taken(*other))
+            }
             (Some(_), None) => ImportFate::Duplicate,
             (None, _) if !seen.insert(id) => ImportFate::Duplicate,
             (None, Some(before)) => {

@@ -1,5 +1,4 @@
-//! The knowledge of a domain that goes, put into another one: piece by piece, each item with its history and its
-//! event as when somebody changes it by hand.
+//! The knowledge of a domain that goes, put into another one.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Nullable, Uuid as SqlUuid};
@@ -11,38 +10,32 @@ use super::history::note_all_in_tx;
 use super::{ACTOR_API, records_by_id, told};
 use crate::database::Repository;
 use crate::error::Result;
-use crate::event::Emitted;
+use crate::moving::Moved;
 use crate::schema::knowledge;
 use crate::statement::{Bind as _, statement};
 
 /// Items that are moved at once: whole texts.
-const PIECE: i64 = 100;
+const PIECE: usize = 100;
 
 const MOVE: &str = "UPDATE knowledge SET domain_id = $2, version = version + 1, updated_at = now() WHERE id = ANY($1)";
 
 impl Repository {
-    /// Moves it all, also what is in the bin, of which nobody is told. What is told is left to the claims; the answer
-    /// is one of the events that have listeners, if any has.
+    /// Moves a piece of it, also of what is in the bin, of which nobody is told.
     pub(crate) async fn knowledge_move_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         from: Uuid,
         to: Option<Uuid>,
-    ) -> Result<Option<Emitted>> {
-        let mut heard = None;
-        loop {
-            let held = knowledge::table.filter(knowledge::domain_id.eq(from)).select(knowledge::id);
-            let ids: Vec<Uuid> = held.order(knowledge::id).limit(PIECE).for_update().load(tx).await?;
-            if ids.is_empty() {
-                return Ok(heard);
-            }
-            let before = records_by_id(tx, &ids).await?;
-            note_all_in_tx(tx, before.iter(), ACTOR_API, "updated", &["domain"]).await?;
-            statement(MOVE).bind::<Array<SqlUuid>, _>(&ids).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
-            let moved = records_by_id(tx, &ids).await?;
-            let live = moved.iter().filter(|record| record.deleted_at.is_none());
-            let events = live.map(|record| told(Known::KnowledgeUpdated, record, &["domain"])).collect();
-            heard = heard.or(self.event_leave_in_tx(tx, events).await?);
-        }
+    ) -> Result<Moved> {
+        let held = knowledge::table.filter(knowledge::domain_id.eq(from)).select(knowledge::id).order(knowledge::id);
+        let limit = i64::try_from(PIECE).unwrap_or(i64::MAX);
+        let ids: Vec<Uuid> = held.limit(limit).for_update().load(tx).await?;
+        let before = records_by_id(tx, &ids).await?;
+        note_all_in_tx(tx, before.iter(), ACTOR_API, "updated", &["domain"]).await?;
+        statement(MOVE).bind::<Array<SqlUuid>, _>(&ids).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
+        let moved = records_by_id(tx, &ids).await?;
+        let live = moved.iter().filter(|record| record.deleted_at.is_none());
+        let events = live.map(|record| told(Known::KnowledgeUpdated, record, &["domain"])).collect();
+        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
     }
 }

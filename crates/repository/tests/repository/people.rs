@@ -199,3 +199,59 @@ async fn a_domain_is_moved_while_its_experts_and_tasks_change_and_nobody_has_to_
         present = heir;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_take_away_while_a_domain_goes_stays_where_they_put_it() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let [from, to, elsewhere] =
+        [domain(&repository, "a").await, domain(&repository, "b").await, domain(&repository, "c").await];
+    let (mut tasks, mut experts) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let draft = TaskDraft { title: format!("{number}"), domain_id: Some(from.to_string()), ..TaskDraft::default() };
+        tasks.push(repository.task_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
+        let draft =
+            ExpertDraft { name: format!("{number}"), domain_ids: vec![from.to_string()], ..ExpertDraft::default() };
+        experts.push(repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
+    }
+    let away = async {
+        for (task, expert) in tasks.iter().zip(&experts).rev() {
+            let edit = TaskEdit { domain_id: Some(Some(elsewhere.to_string())), ..TaskEdit::default() };
+            repository.task_update(*task, &edit.check().unwrap(), None, &free()).await.unwrap().unwrap();
+            let edit = ExpertEdit { domain_ids: Some(vec![elsewhere.to_string()]), ..ExpertEdit::default() };
+            repository.expert_update(*expert, &edit.check().unwrap(), None, &free()).await.unwrap().unwrap();
+        }
+    };
+    let terms = free();
+    let (deleted, ()) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), away);
+    assert!(deleted.unwrap().is_some());
+    for (task, expert) in tasks.iter().zip(&experts) {
+        let task = repository.task_get(*task).await.unwrap().unwrap();
+        assert_eq!(task.domain_id, Some(elsewhere), "{task:?}");
+        let expert = repository.expert_get(*expert).await.unwrap().unwrap();
+        assert_eq!(expert.domains.iter().map(|domain| domain.id).collect::<Vec<_>>(), [elsewhere], "{expert:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_of_more_than_one_piece_moves_whole() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let [from, to] = [domain(&repository, "a").await, domain(&repository, "b").await];
+    let many = format!(
+        "INSERT INTO knowledge (content, content_hash, domain_id) SELECT n, n::text::bytea, '{from}' FROM generate_series(1, 250) AS n;
+         INSERT INTO tasks (title, domain_id) SELECT n, '{from}' FROM generate_series(1, 1200) AS n"
+    );
+    db.client().await.batch_execute(&many).await.unwrap();
+    assert!(repository.domain_delete(from, Some(to), Some(1), &free()).await.unwrap().is_some());
+    let moved = repository.domain_get(to).await.unwrap().unwrap();
+    assert_eq!((moved.knowledge, moved.tasks), (250, 1_200));
+    assert!(repository.domain_get(from).await.unwrap().is_none());
+    let count = "SELECT (SELECT count(*) FROM events) - 3, (SELECT count(*) FROM knowledge_history WHERE version = 2)";
+    let row = db.client().await.query_one(count, &[]).await.unwrap();
+    assert_eq!(
+        (row.get::<_, i64>(0), row.get::<_, i64>(1)),
+        (1_450, 250),
+        "each has its event, and knowledge its history"
+    );
+}

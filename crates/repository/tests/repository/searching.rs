@@ -85,6 +85,18 @@ async fn a_phrase_is_found_wherever_it_stands_in_a_long_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_hardly_sure_at_all_spoils_no_search() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "a sure thing", "x", 1.0).await;
+    know(&repository, "an unsure thing", "x", 1e-323).await;
+    let ages = "UPDATE domains SET half_life_days = 0.001; UPDATE knowledge SET confirmed_at = '2020-01-01'";
+    assert_eq!(found(&repository, "thing").await.len(), 2);
+    db.client().await.batch_execute(ages).await.unwrap();
+    assert_eq!(found(&repository, "thing").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rare_words_put_texts_in_front() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
