@@ -56,6 +56,13 @@ BEGIN
 END
 $$;
 
+-- Of a word, Postgres keeps 255 places at the most, and none beyond the 16,383rd.
+CREATE FUNCTION loses_places(words tsvector) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN EXISTS (
+    SELECT FROM unnest(words) WHERE cardinality(positions) >= 255 OR positions[cardinality(positions)] = 16383
+);
+
 CREATE TABLE knowledge (
     id uuid NOT NULL DEFAULT uuid_v7(),
     domain_id uuid,
@@ -80,6 +87,10 @@ CREATE TABLE knowledge (
     confirmed_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
     search tsvector NOT NULL GENERATED ALWAYS AS (knowledge_words(title, content)) STORED,
+    -- Whether Postgres left out where some of its words stand: it may be so of long texts.
+    has_lost_places boolean NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN octet_length(content) > 8192 THEN loses_places(knowledge_words(title, content)) ELSE false END
+    ) STORED,
     CONSTRAINT knowledge_pkey PRIMARY KEY (id),
     CONSTRAINT knowledge_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES domains (id),
     CONSTRAINT knowledge_confidence_score_check CHECK (confidence_score BETWEEN 0 AND 1)

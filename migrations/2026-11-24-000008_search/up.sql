@@ -95,15 +95,16 @@ RETURN (
     WHERE numnode(q) > 0
 );
 
--- Whether a text holds a phrase; nothing for one of stop words. Postgres knows no more than the first 255 places of
--- a word, and none beyond the 16,383rd word: what it does not see is looked for word by word, as it is written.
+-- Whether a text that has lost places of its words holds a phrase; nothing for one of stop words. What Postgres does
+-- not see is looked for word by word, as it is written.
 CREATE FUNCTION search_holds(search tsvector, content text, phrase text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (
     SELECT search @@ q OR (
-        search @@ plainto_tsquery('pg_catalog.russian', search_text(phrase)) AND content ~* (
-            SELECT '\m' || string_agg(word, '[^[:alnum:]]+' ORDER BY place) || '\M'
-            FROM regexp_split_to_table(phrase, '[^[:alnum:]]+') WITH ORDINALITY AS words (word, place) WHERE word <> ''
+        search @@ plainto_tsquery('pg_catalog.russian', search_text(phrase)) AND translate(content, 'ёЁ', 'еЕ') ~* (
+            SELECT '(^|[^[:alnum:]])' || string_agg(word, '[^[:alnum:]]+' ORDER BY place) || '([^[:alnum:]]|$)'
+            FROM regexp_split_to_table(translate(phrase, 'ёЁ', 'еЕ'), '[^[:alnum:]]+') WITH ORDINALITY AS words (word, place)
+            WHERE word <> ''
         )
     )
     FROM phraseto_tsquery('pg_catalog.russian', search_text(phrase)) AS q WHERE numnode(q) > 0

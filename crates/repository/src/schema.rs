@@ -13,7 +13,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Without `search`, which only Postgres reads and writes.
+    /// Without `search` and `has_lost_places`, which only Postgres reads and writes.
     knowledge (id) {
         id -> Uuid,
         domain_id -> Nullable<Uuid>,

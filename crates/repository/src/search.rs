@@ -287,7 +287,7 @@ impl Repository {
             Some(vector) => self.near(search, vector.clone()).await?,
             None => None,
         };
-        let words = self.words_for_search().await?;
+        let words = self.words_for_search().await;
         let mut connection = self.connection().await?;
         let found = connection.transaction(async |tx| search_in_tx(tx, search, &words, near.as_deref()).await).await?;
         Ok(Found { lacks_meaning: vector.is_some() && near.is_none(), ..found })

@@ -14,7 +14,7 @@ const COMPLETIONS: usize = 8;
 /// What a completion is worth to the word as it was typed.
 const COMPLETED: f64 = 0.9;
 /// Letters of a start that tell one keyboard layout from the other.
-const SHORTEST_START: usize = 3;
+const SHORTEST_START: usize = 4;
 /// Words that are looked for at the most.
 const TERMS: usize = 32;
 /// Texts that are looked at, at the most, unless the rarest word alone stands in more.
@@ -135,7 +135,8 @@ impl Plan {
     fn in_the_right_layout(&mut self, typed: Vec<Typed>, corpus: &Corpus<'_>) -> Vec<Typed> {
         let is_wrong = |word: &Typed| {
             let Some((swapped, stems)) = &word.swapped else { return false };
-            let is_started = || word.is_start && corpus.begins(swapped) && !corpus.begins(&word.word);
+            let is_started =
+                || word.is_start && !stems.is_empty() && corpus.begins(swapped) && !corpus.begins(&word.word);
             word.stems.iter().any(|stem| corpus.texts(stem) == 0) && (corpus.knows(stems) || is_started())
         };
         let wrong = typed.iter().filter(|word| is_wrong(word)).count();
@@ -315,12 +316,13 @@ mod tests {
     fn the_start_of_the_last_word_stands_for_its_ends_where_that_is_wished() {
         let complete = plan(&["python", "пои"], Repairs { complete_last: true, ..REPAIRS });
         assert_eq!(stems(&complete), [vec!["python"], vec!["поиск", "поисков"]]);
-        let swapped = plan(&["python", "gjb"], Repairs { complete_last: true, ..REPAIRS });
+        let swapped = plan(&["python", "gjbc"], Repairs { complete_last: true, ..REPAIRS });
         assert_eq!(stems(&swapped), stems(&complete));
-        assert_eq!(swapped.corrected, [("gjb".to_owned(), "пои".to_owned())]);
-        let known = plan(&["gjb", "pyt"], Repairs { complete_last: true, ..REPAIRS });
-        assert_eq!(stems(&known), [["python"]]);
-        assert_eq!(known.unknown, ["gjb"], "only at the end");
+        assert_eq!(swapped.corrected, [("gjbc".to_owned(), "поис".to_owned())]);
+        let elsewhere = plan(&["gjbc", "pyt"], Repairs { complete_last: true, ..REPAIRS });
+        assert_eq!((stems(&elsewhere), elsewhere.corrected.len()), (vec![vec!["python"]], 0), "only at the end");
+        let short = plan(&["gjb"], Repairs { complete_last: true, ..REPAIRS });
+        assert_eq!(short.unknown, ["gjb"], "three letters begin too many words");
     }
 
     #[test]

@@ -41,13 +41,13 @@ const COMMON: &str = "k.id IN (
 /// There is no word to choose by.
 const NONE: &str = "false";
 
-/// The conditions that a text must fulfil, whatever its words. Of a long text Postgres does not know where all its words
-/// stand: whether it holds a phrase shows only in the text itself.
+/// The conditions that a text must fulfil, whatever its words. Of some long texts Postgres does not know where all their
+/// words stand: whether they hold a phrase shows only in the text itself.
 pub(super) const FITS: &str = "
     k.deleted_at IS NULL
-    AND ($6 = '' OR (k.search @@ $6::tsquery OR k.search @@ $14::tsquery AND octet_length(k.content) > 4096)
-                AND (octet_length(k.content) <= 4096 OR search_holds_all(k.search, k.content, $15)
-                                                        AND NOT search_holds_any(k.search, k.content, $16)))
+    AND ($6 = '' OR (k.search @@ $6::tsquery OR k.has_lost_places AND k.search @@ $14::tsquery)
+                AND (NOT k.has_lost_places OR search_holds_all(k.search, k.content, $15)
+                                              AND NOT search_holds_any(k.search, k.content, $16)))
     AND ($7 IS NULL OR k.domain_id = (SELECT id FROM domains WHERE name = $7))
     AND ($8 = '{}' OR k.tags @> $8)
     AND ($9 IS NULL OR k.lang = $9)

@@ -115,9 +115,14 @@ SELECT revision, texts, words, is_whole,
        CASE WHEN texts < $1 THEN (SELECT id FROM knowledge WHERE id > counted_to ORDER BY id DESC LIMIT 1) END AS newest
 FROM search_corpus";
 
-/// The newest texts, as far as they are not counted yet.
+/// The texts that are not counted yet, 8 MB of them at the most.
 const NEWEST: &str = "
-SELECT search FROM knowledge WHERE id > (SELECT counted_to FROM search_corpus) AND deleted_at IS NULL ORDER BY id LIMIT 20000";
+SELECT search FROM (
+    SELECT search, sum(octet_length(content)) OVER (ORDER BY id) AS bytes FROM (
+        SELECT id, search, content FROM knowledge
+        WHERE id > (SELECT counted_to FROM search_corpus) AND deleted_at IS NULL ORDER BY id LIMIT 20000
+    ) AS newest
+) AS measured WHERE bytes < 8000000";
 
 impl Words {
     /// Different words of a text, on average; 1 before anything was counted.
@@ -207,18 +212,23 @@ impl Repository {
         Ok(())
     }
 
-    /// What is known of the words, for a search: among few texts also of those that were stored just now.
-    pub(super) async fn words_for_search(&self) -> Result<Arc<Words>> {
-        if self.words().texts >= u64::try_from(FEW).unwrap_or_default() {
-            return Ok(self.words());
+    /// What is known of the words, for a search: among few texts also of those that were stored just now, unless another
+    /// search is about to read them.
+    pub(super) async fn words_for_search(&self) -> Arc<Words> {
+        let known = self.words();
+        if known.texts >= u64::try_from(FEW).unwrap_or_default() {
+            return known;
         }
-        let mut next_look = self.next_look.lock().await;
+        let Ok(mut next_look) = self.next_look.try_lock() else { return known };
         let since = Instant::now();
-        if next_look.is_none_or(|next| next <= since) {
-            self.words_refresh().await?;
-            *next_look = Some(Instant::now() + READ_FOR.max(since.elapsed() * READ_TIMES));
+        if next_look.is_some_and(|next| next > since) {
+            return known;
         }
-        Ok(self.words())
+        if let Err(error) = self.words_refresh().await {
+            tracing::debug!(error = %Chain(&error), "the newest words are not known to a search");
+        }
+        *next_look = Some(Instant::now() + READ_FOR.max(since.elapsed() * READ_TIMES));
+        self.words()
     }
 
     /// Remembers a search until [`Self::searches_record`].

@@ -68,9 +68,9 @@ async fn phrases_exclusions_and_filters_narrow_what_is_found() {
 async fn a_phrase_is_found_wherever_it_stands_in_a_long_text() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
-    let long = format!("{} and at its end the Event\n Loop.", "an event of note, ".repeat(400));
+    let long = format!("{} and at its end the Event\n Loop.", "an event of note, ".repeat(600));
     know(&repository, &long, "x", 1.0).await;
-    know(&repository, &"an event without a loop, ".repeat(400), "x", 1.0).await;
+    know(&repository, &"an event without a loop, ".repeat(600), "x", 1.0).await;
     let vast = (0..17_000).map(|number| format!("word{number} ")).collect::<String>();
     know(&repository, &format!("{vast}event loop"), "x", 1.0).await;
     let starts = async |query: &str| {
@@ -81,6 +81,10 @@ async fn a_phrase_is_found_wherever_it_stands_in_a_long_text() {
     assert_eq!(starts(r#""event loop""#).await, ["an event", "word0 wo"]);
     assert_eq!(starts(r#"event -"event loop""#).await, ["an event"]);
     assert_eq!(starts(r#""event loop" -note"#).await, ["word0 wo"]);
+    know(&repository, &format!("{} зелёная ёлка", "ёлка да дом ".repeat(600)), "x", 1.0).await;
+    for query in [r#""зеленая елка""#, r#""Зелёная ёлка""#] {
+        assert_eq!(starts(query).await, ["ёлка да "], "{query}");
+    }
     assert_eq!(starts(r#""the and" event -"of the""#).await.len(), 3, "stop words ask for nothing");
 }
 
