@@ -72,8 +72,8 @@ impl Modify for Common {
         for (status, description) in PROBLEMS {
             components.responses.insert(format!("Problem{status}"), RefOr::T(problem(description)));
         }
-        document.webhooks = Some(outbound::webhooks());
         let examples = Examples::recorded();
+        document.webhooks = Some(outbound::webhooks(&examples));
         for (path, item) in &mut document.paths.paths {
             let operations = [
                 ("get", &mut item.get),

@@ -9,6 +9,8 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, PathItem, Required, ResponseBuilder};
 
+use super::examples::Examples;
+
 /// The headers of Standard Webhooks.
 const HEADERS: [(&str, &str); 3] = [
     ("webhook-id", "Names the message; the same on every retry, so that a repeat is known"),
@@ -17,8 +19,12 @@ const HEADERS: [(&str, &str); 3] = [
 ];
 
 /// Every event of the catalogue, by its name. Events of other names look the same.
-pub(super) fn webhooks() -> Paths {
-    let events = Known::ALL.iter().map(|event| (event.as_str(), PathItem::new(HttpMethod::Post, operation(*event))));
+pub(super) fn webhooks(examples: &Examples) -> Paths {
+    let events = Known::ALL.iter().map(|event| {
+        let mut operation = operation(*event).build();
+        examples.add_to(&mut operation);
+        (event.as_str(), PathItem::new(HttpMethod::Post, operation))
+    });
     events.fold(PathsBuilder::new(), |paths, (name, item)| paths.path(name, item)).build()
 }
 

@@ -9,7 +9,9 @@ use crate::problem::Result;
 use crate::query::QueryString;
 use crate::state::State;
 
-/// Removes an expert and tells of it (`expert_deleted`). One that has tasks or interactions is removed only with `move_to`.
+/// Removes an expert and tells of it (`expert_deleted`). One that has tasks or interactions is removed only with `move_to`;
+/// each of them has an event of its own then (`task_updated`, `interaction_updated`). Many are moved piece by piece: cut off
+/// in between, the same request goes on.
 #[utoipa::path(
     delete, path = "/experts/{id}", tag = "people and work",
     params(
