@@ -204,33 +204,38 @@ async fn a_domain_is_moved_while_its_experts_and_tasks_change_and_nobody_has_to_
 async fn what_others_take_away_while_a_domain_goes_stays_where_they_put_it() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
-    let [from, to, elsewhere] =
-        [domain(&repository, "a").await, domain(&repository, "b").await, domain(&repository, "c").await];
-    let (mut tasks, mut experts) = (Vec::new(), Vec::new());
-    for number in 0..100 {
-        let draft = TaskDraft { title: format!("{number}"), domain_id: Some(from.to_string()), ..TaskDraft::default() };
-        tasks.push(repository.task_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
-        let draft =
-            ExpertDraft { name: format!("{number}"), domain_ids: vec![from.to_string()], ..ExpertDraft::default() };
-        experts.push(repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id);
+    let (other, watcher) = (db.client().await, db.client().await);
+    let [to, elsewhere] = [domain(&repository, "to").await, domain(&repository, "elsewhere").await];
+    let draft = TaskDraft { title: "x".to_owned(), ..TaskDraft::default() };
+    let task = repository.task_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    let draft = ExpertDraft { name: "x".to_owned(), ..ExpertDraft::default() };
+    let expert = repository.expert_create(&draft.check().unwrap(), &free()).await.unwrap().0.id;
+    for (name, put, take) in [
+        ("of a task", "UPDATE tasks SET domain_id = FROM", "UPDATE tasks SET domain_id = ELSEWHERE"),
+        (
+            "of an expert",
+            "INSERT INTO expert_domains SELECT id, FROM FROM experts",
+            "UPDATE experts SET version = version + 1; UPDATE expert_domains SET domain_id = ELSEWHERE",
+        ),
+    ] {
+        let from = domain(&repository, name).await;
+        let named =
+            |sql: &str| sql.replacen("FROM", &format!("'{from}'"), 1).replace("ELSEWHERE", &format!("'{elsewhere}'"));
+        other.batch_execute(&named(put)).await.unwrap();
+        other.batch_execute(&format!("BEGIN; {}", named(take))).await.unwrap();
+        let terms = free();
+        let waiting = async {
+            let waits =
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+            other.batch_execute("COMMIT").await.unwrap();
+        };
+        let (deleted, ()) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), waiting);
+        assert!(deleted.unwrap().is_some());
     }
-    let away = async {
-        for (task, expert) in tasks.iter().zip(&experts).rev() {
-            let edit = TaskEdit { domain_id: Some(Some(elsewhere.to_string())), ..TaskEdit::default() };
-            repository.task_update(*task, &edit.check().unwrap(), None, &free()).await.unwrap().unwrap();
-            let edit = ExpertEdit { domain_ids: Some(vec![elsewhere.to_string()]), ..ExpertEdit::default() };
-            repository.expert_update(*expert, &edit.check().unwrap(), None, &free()).await.unwrap().unwrap();
-        }
-    };
-    let terms = free();
-    let (deleted, ()) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), away);
-    assert!(deleted.unwrap().is_some());
-    for (task, expert) in tasks.iter().zip(&experts) {
-        let task = repository.task_get(*task).await.unwrap().unwrap();
-        assert_eq!(task.domain_id, Some(elsewhere), "{task:?}");
-        let expert = repository.expert_get(*expert).await.unwrap().unwrap();
-        assert_eq!(expert.domains.iter().map(|domain| domain.id).collect::<Vec<_>>(), [elsewhere], "{expert:?}");
-    }
+    assert_eq!(repository.task_get(task).await.unwrap().unwrap().domain_id, Some(elsewhere));
+    let domains = repository.expert_get(expert).await.unwrap().unwrap().domains;
+    assert_eq!(domains.iter().map(|domain| domain.id).collect::<Vec<_>>(), [elsewhere]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
