@@ -228,6 +228,10 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Vec<Emitted>>> {
+        let _held = match move_to {
+            Some(to) => Some(self.move_hold(id.0, to.0).await?),
+            None => None,
+        };
         let mut connection = self.connection().await?;
         let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
         loop {
@@ -243,7 +247,7 @@ impl Repository {
                         return Ok(Some(emitted));
                     }
                     // What was asked for has begun.
-                    version = None;
+                    (version, races) = (None, 0);
                 }
             }
         }

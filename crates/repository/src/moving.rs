@@ -3,6 +3,15 @@
 //! hand. What others have taken away meanwhile stays where they put it. Cut off in between, it goes on when the same
 //! is asked again.
 
+use diesel::result::Error as DieselError;
+use diesel::sql_query;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+
+use crate::database::{Repository, connect};
+use crate::error::{Error, Result};
 use crate::event::Emitted;
 
 /// A piece that was moved.
@@ -12,6 +21,31 @@ pub(crate) struct Moved {
     pub(crate) heard: Option<Emitted>,
     /// Whether nothing is left to move.
     pub(crate) is_all: bool,
+}
+
+impl Repository {
+    /// Keeps others from moving into what goes, and from removing where it goes, for as long as the answer lives: two who
+    /// moved in opposite directions would give each other the same items back for ever.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] when somebody else does so for too long; the database is unavailable.
+    pub(crate) async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<AsyncPgConnection> {
+        // A connection of its own: what it holds ends with it, however that comes about.
+        let mut holder =
+            connect(self.url.expose_secret()).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let mut both = [(from, "pg_advisory_lock"), (to, "pg_advisory_lock_shared")];
+        both.sort_unstable();
+        for (id, lock) in both {
+            let held = sql_query(format!("SELECT {lock}(hashtextextended('move ' || $1, 0))"));
+            held.bind::<Text, _>(id.to_string()).execute(&mut holder).await.map_err(taken)?;
+        }
+        Ok(holder)
+    }
+}
+
+fn taken(error: DieselError) -> Error {
+    let is_late = matches!(&error, DieselError::DatabaseError(_, info) if info.message().contains("timeout"));
+    if is_late { Error::Contended } else { error.into() }
 }
 
 impl Moved {

@@ -260,3 +260,26 @@ async fn a_domain_of_more_than_one_piece_moves_whole() {
         "each has its event, and knowledge its history"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_moves_in_opposite_directions_one_comes_to_its_end() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let [a, b] = [domain(&repository, "a").await, domain(&repository, "b").await];
+    let many = format!(
+        "INSERT INTO knowledge (content, content_hash, domain_id)
+         SELECT n, n::text::bytea, CASE WHEN n % 2 = 0 THEN '{a}'::uuid ELSE '{b}' END FROM generate_series(1, 500) AS n"
+    );
+    db.client().await.batch_execute(&many).await.unwrap();
+    let terms = free();
+    let (there, back) = tokio::join!(
+        repository.domain_delete(a, Some(b), None, &terms),
+        repository.domain_delete(b, Some(a), None, &terms)
+    );
+    let (moved, refused) = if there.is_ok() { (there, back) } else { (back, there) };
+    assert!(moved.unwrap().is_some());
+    assert!(matches!(refused, Err(Error::Dangling(_))), "{refused:?}");
+    let count = "SELECT (SELECT count(*) FROM domains), (SELECT count(*) FROM knowledge_history)";
+    let row = db.client().await.query_one(count, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (1, 250), "each item was moved once at the most");
+}
