@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::error::{Error, Result, is_raced};
+use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::knowledge::ATTEMPTS;
-use crate::moving::Moved;
+use crate::moving::{Leaving, Moved};
 use crate::reference::{References, Referred, changed};
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -228,33 +227,11 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Vec<Emitted>>> {
-        let _held = match move_to {
-            Some(to) => Some(self.move_hold(id.0, to.0).await?),
-            None => None,
-        };
-        let mut connection = self.connection().await?;
-        let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
-        loop {
-            let step =
-                connection.transaction(async |tx| self.domain_delete_in_tx(tx, id, move_to, version, terms).await);
-            match step.await {
-                Err(error) if is_raced(&error) && races < ATTEMPTS => races += 1,
-                Err(error) => return Err(error),
-                Ok(None) => return Ok(None),
-                Ok(Some((told_of, is_gone))) => {
-                    emitted.extend(told_of);
-                    if is_gone {
-                        return Ok(Some(emitted));
-                    }
-                    // What was asked for has begun.
-                    (version, races) = (None, 0);
-                }
-            }
-        }
+        self.leave(Leaving::Domain { id, move_to }, version, terms).await
     }
 
-    /// A piece of what is to be moved, and with the last one the end; says what is told, and whether it was the last.
-    async fn domain_delete_in_tx(
+    /// A step of it: see [`Self::leave`].
+    pub(crate) async fn domain_leave_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         id: DomainId,

@@ -6,13 +6,15 @@
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::Text;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::{DomainId, ExpertId};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::database::{Repository, connect};
-use crate::error::{Error, Result};
-use crate::event::Emitted;
+use crate::error::{Error, Result, is_raced};
+use crate::event::{Emitted, LeaseTerms};
+use crate::knowledge::ATTEMPTS;
 
 /// A piece that was moved.
 #[derive(Debug)]
@@ -23,13 +25,75 @@ pub(crate) struct Moved {
     pub(crate) is_all: bool,
 }
 
+/// What goes, and who takes over what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leaving {
+    Domain { id: DomainId, move_to: Option<DomainId> },
+    Expert { id: ExpertId, move_to: Option<ExpertId> },
+}
+
+impl Leaving {
+    /// From where to where, if anything is to be moved.
+    fn way(self) -> Option<(Uuid, Uuid)> {
+        match self {
+            Self::Domain { id, move_to } => Some((id.0, move_to?.0)),
+            Self::Expert { id, move_to } => Some((id.0, move_to?.0)),
+        }
+    }
+}
+
 impl Repository {
+    /// Takes steps until the last one is done; says what was told. `None` when there is no such thing.
+    pub(crate) async fn leave(
+        &self,
+        leaving: Leaving,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<Vec<Emitted>>> {
+        let _held = match leaving.way() {
+            Some((from, to)) => Some(self.move_hold(from, to).await?),
+            None => None,
+        };
+        let mut connection = self.connection().await?;
+        let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
+        loop {
+            let step = connection.transaction(async |tx| self.leave_in_tx(tx, leaving, version, terms).await);
+            match step.await {
+                Err(error) if is_raced(&error) && races < ATTEMPTS => races += 1,
+                Err(error) => return Err(error),
+                Ok(None) => return Ok(None),
+                Ok(Some((told_of, is_gone))) => {
+                    emitted.extend(told_of);
+                    if is_gone {
+                        return Ok(Some(emitted));
+                    }
+                    // What was asked for has begun.
+                    (version, races) = (None, 0);
+                }
+            }
+        }
+    }
+
+    /// A piece of what is to be moved, and with the last one the end; says what is told, and whether it was the last.
+    async fn leave_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        leaving: Leaving,
+        version: Option<i32>,
+        terms: &LeaseTerms,
+    ) -> Result<Option<(Vec<Emitted>, bool)>> {
+        match leaving {
+            Leaving::Domain { id, move_to } => self.domain_leave_in_tx(tx, id, move_to, version, terms).await,
+            Leaving::Expert { id, move_to } => self.expert_leave_in_tx(tx, id, move_to, version, terms).await,
+        }
+    }
+
     /// Keeps others from moving into what goes, and from removing where it goes, for as long as the answer lives: two who
     /// moved in opposite directions would give each other the same items back for ever.
     ///
     /// # Errors
     /// [`Error::Contended`] when somebody else does so for too long; the database is unavailable.
-    pub(crate) async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<AsyncPgConnection> {
+    async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<AsyncPgConnection> {
         // A connection of its own: what it holds ends with it, however that comes about.
         let mut holder =
             connect(self.url.expose_secret()).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
