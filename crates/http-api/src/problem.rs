@@ -51,6 +51,8 @@ pub enum ApiError {
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// There is more to do than there are hands.
     Busy,
+    /// Others write the same rows, again and again or for too long.
+    Contended,
     /// A search took longer than it may.
     SearchTooLong,
     /// The body, or more of it, did not arrive in time.
@@ -117,7 +119,9 @@ impl ApiError {
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) | Self::Clash(_) => StatusCode::CONFLICT,
-            Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy | Self::Contended | Self::SearchTooLong => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status, _) => *status,
@@ -142,6 +146,7 @@ impl ApiError {
             Self::Clash(clash) => clash.code,
             Self::Unavailable(_) => "unavailable",
             Self::Busy => "busy",
+            Self::Contended => "contended",
             Self::SearchTooLong => "search_too_long",
             Self::TooSlow(_) => "too_slow",
             Self::Internal(_) => "internal",
@@ -162,6 +167,7 @@ impl ApiError {
             Self::Conflict(_) | Self::Clash(_) => "As things stand this cannot be done",
             Self::Unavailable(_) => "The database is not available",
             Self::Busy => "The service is too busy",
+            Self::Contended => "Others are writing the same",
             Self::SearchTooLong => "The search took too long",
             Self::TooSlow(_) => "The body did not arrive in time",
             Self::Internal(_) => "The service failed",
@@ -189,6 +195,7 @@ impl ApiError {
                 "try again in a moment; a write that was under way may have been stored all the same".to_owned()
             }
             Self::Busy => "nothing was done: try again in a moment, with fewer requests at once".to_owned(),
+            Self::Contended => "it was not done, or of many items only for some: try again in a moment".to_owned(),
             Self::SearchTooLong => {
                 "it was given up after 2 s: ask with rarer words, or narrow it by domain, tags or time".to_owned()
             }
@@ -220,6 +227,7 @@ impl ApiError {
             | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Busy
+            | Self::Contended
             | Self::SearchTooLong
             | Self::TooSlow(_)
             | Self::Internal(_)
@@ -250,7 +258,7 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"knowledge-os\""));
             }
-            Self::Unavailable(_) | Self::Busy | Self::SearchTooLong => {
+            Self::Unavailable(_) | Self::Busy | Self::Contended | Self::SearchTooLong => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             // What is left of the body would be read as the next request.
@@ -293,6 +301,7 @@ impl ApiError {
             | Self::Conflict(_)
             | Self::Clash(_)
             | Self::Busy
+            | Self::Contended
             | Self::SearchTooLong
             | Self::TooSlow(_)
             | Self::Other(..) => None,
@@ -344,7 +353,8 @@ impl From<Arc<kos_repository::Error>> for ApiError {
                 let detail = "was used for another body within the last day: use a new key for a new request";
                 Violation::new("Idempotency-Key", "key_reused", detail).into()
             }
-            Error::Unavailable(_) | Error::Contended => Self::Unavailable(error),
+            Error::Unavailable(_) => Self::Unavailable(error),
+            Error::Contended | Error::Held => Self::Contended,
             Error::Query(_)
             | Error::Inconsistent { .. }
             | Error::Sealed(_)

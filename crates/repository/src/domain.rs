@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::moving::{Leaving, Moved};
+use crate::moving::{Grip, Leaving, Moved, Step, taken};
 use crate::reference::{References, Referred, changed};
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -234,16 +234,17 @@ impl Repository {
     pub(crate) async fn domain_leave_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        id: DomainId,
+        (id, grip): (DomainId, Grip),
         move_to: Option<DomainId>,
         version: Option<i32>,
         terms: &LeaseTerms,
-    ) -> Result<Option<(Vec<Emitted>, bool)>> {
-        // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
-        // Nothing can be put into the domain from here on.
-        let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
-        let locked = domains::table.select(domains::id).filter(domains::id.eq_any(&both));
-        locked.order(domains::id).for_update().load::<Uuid>(tx).await?;
+    ) -> Result<Option<Step>> {
+        let held = domains::table.find(id.0).select(domains::id);
+        match grip {
+            Grip::Shared => held.for_no_key_update().load::<Uuid>(tx).await,
+            Grip::Sole => held.for_update().load::<Uuid>(tx).await,
+        }
+        .map_err(taken)?;
         let Some(record) = domain_in_tx(tx, id).await? else { return Ok(None) };
         if version.is_some_and(|expected| expected != record.version) {
             return Err(Error::Stale);
@@ -259,8 +260,8 @@ impl Repository {
             self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
             self.knowledge_move_in_tx(tx, id.0, to).await?,
         ]);
-        if !is_all {
-            return Ok(Some((told_of, false)));
+        if grip == Grip::Shared || !is_all {
+            return Ok(Some(Step { told_of, is_all }));
         }
         diesel::delete(domains::table.find(id.0)).execute(tx).await?;
         let mut told = record.told();
@@ -269,7 +270,7 @@ impl Repository {
         }
         let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
         told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some((told_of, true)))
+        Ok(Some(Step { told_of, is_all }))
     }
 }
 

@@ -93,13 +93,16 @@ pub enum Error {
     /// Others wrote the same rows at the same time, again and again: the same call may succeed later.
     #[error("others wrote the same rows at the same time")]
     Contended,
+    /// Others kept the same rows for themselves for as long as this call may wait: it may succeed later.
+    #[error("others kept the same rows for themselves for too long")]
+    Held,
 }
 
 impl Error {
     /// Whether the same call may succeed later, without anybody changing anything.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy | Self::Contended)
+        matches!(self, Self::Unavailable(_) | Self::Busy | Self::Contended | Self::Held)
     }
 
     /// A search has a time of its own, and its end is no sign of trouble.
@@ -113,6 +116,8 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         if is_deadlock(&error) {
             Self::Contended
+        } else if says(&error, "due to lock timeout") {
+            Self::Held
         } else if is_outage(&error) {
             Self::Unavailable(Box::new(error))
         } else {
@@ -139,7 +144,16 @@ pub(crate) fn is_raced(error: &Error) -> bool {
 
 /// Somebody has to go first: the same call succeeds a moment later.
 fn is_deadlock(error: &DieselError) -> bool {
-    matches!(error, DieselError::DatabaseError(_, info) if info.message().contains("deadlock detected"))
+    says(error, "deadlock detected")
+}
+
+/// Whether a statement was given up because its time was over, that it waited or that it worked.
+pub(crate) fn is_late(error: &DieselError) -> bool {
+    says(error, "timeout")
+}
+
+fn says(error: &DieselError, words: &str) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info) if info.message().contains(words))
 }
 
 /// Diesel does not carry the SQLSTATE, so an outage is known by its kind or its words

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::moving::{Leaving, Moved};
+use crate::moving::{Grip, Leaving, Moved, Step, taken};
 use crate::reference::{References, Referred, changed};
 use crate::schema::{expert_domains, experts};
 use crate::sorted::{Listed, Part, SortColumn};
@@ -297,16 +297,17 @@ impl Repository {
     pub(crate) async fn expert_leave_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        id: ExpertId,
+        (id, grip): (ExpertId, Grip),
         move_to: Option<ExpertId>,
         version: Option<i32>,
         terms: &LeaseTerms,
-    ) -> Result<Option<(Vec<Emitted>, bool)>> {
-        // Locked in the order of their ids, lest two moves in opposite directions wait for each other.
-        // Nobody can refer to the expert from here on.
-        let both: Vec<Uuid> = [Some(id), move_to].into_iter().flatten().map(|id| id.0).collect();
-        let locked = experts::table.select(experts::id).filter(experts::id.eq_any(&both));
-        locked.order(experts::id).for_update().load::<Uuid>(tx).await?;
+    ) -> Result<Option<Step>> {
+        let held = experts::table.find(id.0).select(experts::id);
+        match grip {
+            Grip::Shared => held.for_no_key_update().load::<Uuid>(tx).await,
+            Grip::Sole => held.for_update().load::<Uuid>(tx).await,
+        }
+        .map_err(taken)?;
         let Some(record) = expert_in_tx(tx, id).await? else { return Ok(None) };
         if version.is_some_and(|expected| expected != record.version) {
             return Err(Error::Stale);
@@ -321,8 +322,8 @@ impl Repository {
             self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
             self.interactions_move_in_tx(tx, id, to).await?,
         ]);
-        if !is_all {
-            return Ok(Some((told_of, false)));
+        if grip == Grip::Shared || !is_all {
+            return Ok(Some(Step { told_of, is_all }));
         }
         diesel::delete(experts::table.find(id.0)).execute(tx).await?;
         let mut told = record.told();
@@ -331,7 +332,7 @@ impl Repository {
         }
         let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
         told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some((told_of, true)))
+        Ok(Some(Step { told_of, is_all }))
     }
 }
 

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::database::{Repository, connect};
-use crate::error::{Error, Result, is_raced};
+use crate::error::{Error, Result, is_late, is_raced};
 use crate::event::{Emitted, LeaseTerms};
 use crate::knowledge::ATTEMPTS;
 
@@ -22,6 +22,31 @@ pub(crate) struct Moved {
     /// One of its events that have listeners, if any has; they are left to the claims.
     pub(crate) heard: Option<Emitted>,
     /// Whether nothing is left to move.
+    pub(crate) is_all: bool,
+}
+
+/// How a step holds what goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grip {
+    /// Others may refer to it meanwhile: those who do so without a pause do not keep the step from moving what is there.
+    Shared,
+    /// Nobody refers to it from here on: nothing comes after what is moved, and it can be removed.
+    Sole,
+}
+
+impl Grip {
+    /// Of the step that follows one that moved all, or not all.
+    const fn after(is_all: bool) -> Self {
+        if is_all { Self::Sole } else { Self::Shared }
+    }
+}
+
+/// A step that was taken.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// What was told.
+    pub(crate) told_of: Vec<Emitted>,
+    /// Whether nothing was left to move.
     pub(crate) is_all: bool,
 }
 
@@ -56,35 +81,37 @@ impl Repository {
         };
         let mut connection = self.connection().await?;
         let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
+        let mut grip = Grip::after(leaving.way().is_none());
         loop {
-            let step = connection.transaction(async |tx| self.leave_in_tx(tx, leaving, version, terms).await);
+            let step = connection.transaction(async |tx| self.leave_in_tx(tx, leaving, grip, version, terms).await);
             match step.await {
                 Err(error) if is_raced(&error) && races < ATTEMPTS => races += 1,
                 Err(error) => return Err(error),
                 Ok(None) => return Ok(None),
-                Ok(Some((told_of, is_gone))) => {
-                    emitted.extend(told_of);
-                    if is_gone {
+                Ok(Some(step)) => {
+                    emitted.extend(step.told_of);
+                    if grip == Grip::Sole && step.is_all {
                         return Ok(Some(emitted));
                     }
                     // What was asked for has begun.
-                    (version, races) = (None, 0);
+                    (grip, version, races) = (Grip::after(step.is_all), None, 0);
                 }
             }
         }
     }
 
-    /// A piece of what is to be moved, and with the last one the end; says what is told, and whether it was the last.
+    /// A piece of what is to be moved; with the last one, and in a sole grip, the end.
     async fn leave_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
         leaving: Leaving,
+        grip: Grip,
         version: Option<i32>,
         terms: &LeaseTerms,
-    ) -> Result<Option<(Vec<Emitted>, bool)>> {
+    ) -> Result<Option<Step>> {
         match leaving {
-            Leaving::Domain { id, move_to } => self.domain_leave_in_tx(tx, id, move_to, version, terms).await,
-            Leaving::Expert { id, move_to } => self.expert_leave_in_tx(tx, id, move_to, version, terms).await,
+            Leaving::Domain { id, move_to } => self.domain_leave_in_tx(tx, (id, grip), move_to, version, terms).await,
+            Leaving::Expert { id, move_to } => self.expert_leave_in_tx(tx, (id, grip), move_to, version, terms).await,
         }
     }
 
@@ -92,7 +119,7 @@ impl Repository {
     /// moved in opposite directions would give each other the same items back for ever.
     ///
     /// # Errors
-    /// [`Error::Contended`] when somebody else does so for too long; the database is unavailable.
+    /// [`Error::Held`] when somebody else does so for too long; the database is unavailable.
     async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<AsyncPgConnection> {
         // A connection of its own: what it holds ends with it, however that comes about.
         let mut holder =
@@ -107,9 +134,9 @@ impl Repository {
     }
 }
 
-fn taken(error: DieselError) -> Error {
-    let is_late = matches!(&error, DieselError::DatabaseError(_, info) if info.message().contains("timeout"));
-    if is_late { Error::Contended } else { error.into() }
+/// Why what is to be held could not be.
+pub(crate) fn taken(error: DieselError) -> Error {
+    if is_late(&error) { Error::Held } else { error.into() }
 }
 
 impl Moved {

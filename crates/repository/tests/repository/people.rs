@@ -262,6 +262,29 @@ async fn a_domain_of_more_than_one_piece_moves_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_names_a_domain_without_a_pause_does_not_keep_what_is_in_it_from_moving() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let other = db.client().await;
+    let [from, to] = [domain(&repository, "a").await, domain(&repository, "b").await];
+    let items = |numbers: &str| {
+        format!(
+            "INSERT INTO knowledge (content, content_hash, domain_id)
+             SELECT n, n::text::bytea, '{from}' FROM generate_series({numbers}) AS n"
+        )
+    };
+    other.batch_execute(&items("1, 250")).await.unwrap();
+    other.batch_execute(&format!("BEGIN; SELECT FROM domains WHERE id = '{from}' FOR KEY SHARE")).await.unwrap();
+    let held = repository.domain_delete(from, Some(to), None, &free()).await;
+    assert!(matches!(held, Err(Error::Held)), "{held:?}");
+    let [left, moved] = [from, to].map(|id| repository.domain_get(id));
+    assert_eq!((left.await.unwrap().unwrap().knowledge, moved.await.unwrap().unwrap().knowledge), (0, 250));
+    other.batch_execute(&format!("{}; COMMIT", items("251, 252"))).await.unwrap();
+    assert!(repository.domain_delete(from, Some(to), None, &free()).await.unwrap().is_some());
+    assert_eq!(repository.domain_get(to).await.unwrap().unwrap().knowledge, 252, "the same request goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_moves_in_opposite_directions_one_comes_to_its_end() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

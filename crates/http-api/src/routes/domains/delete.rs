@@ -11,7 +11,8 @@ use crate::state::State;
 
 /// Removes a domain and tells of it (`domain_deleted`). One that has knowledge, tasks or experts is removed only with `move_to`;
 /// each of them has an event of its own then (`knowledge_updated`, `task_updated`, `expert_updated`). Many are moved piece by
-/// piece: cut off in between, the same request goes on.
+/// piece: cut off in between, or refused in the end because others name it without a pause (503, `contended`), the same request
+/// goes on.
 #[utoipa::path(
     delete, path = "/domains/{id}", tag = "people and work",
     params(

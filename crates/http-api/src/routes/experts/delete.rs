@@ -11,7 +11,7 @@ use crate::state::State;
 
 /// Removes an expert and tells of it (`expert_deleted`). One that has tasks or interactions is removed only with `move_to`;
 /// each of them has an event of its own then (`task_updated`, `interaction_updated`). Many are moved piece by piece: cut off
-/// in between, the same request goes on.
+/// in between, or refused in the end because others name it without a pause (503, `contended`), the same request goes on.
 #[utoipa::path(
     delete, path = "/experts/{id}", tag = "people and work",
     params(
