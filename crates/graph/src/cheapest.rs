@@ -13,8 +13,9 @@ use crate::walk::Adjacent;
 
 /// What every link costs, however strong: of two equally strong paths the shorter one is better.
 const STEP: f64 = 0.01;
-/// Nodes whose links are asked for at once.
-const AHEAD: usize = 128;
+/// Nodes whose links are asked for at once, most of them before their turn: of more, many never have one; with fewer
+/// the questions cost more than the answers.
+const AHEAD: usize = 48;
 
 /// What it costs to walk over a link: the stronger, the cheaper.
 #[must_use]
@@ -55,15 +56,15 @@ impl Half {
         self.queue.first().map(|(bits, _, _)| f64::from_bits(*bits))
     }
 
-    /// The nodes that come next and whose links are not known, when the very next is one of them.
-    fn missing(&self) -> Vec<KnowledgeId> {
-        let unknown = |index: &usize| {
+    /// The nodes that come next and whose links are not known, when the very next is one of them; the others only as far
+    /// as a way to them costs less than so much.
+    fn missing(&self, below: f64) -> Vec<KnowledgeId> {
+        let unknown = |(_, _, index): &(u64, u32, usize)| {
             self.labels.get(*index).map(|label| label.node).filter(|node| !self.links.contains_key(node))
         };
-        if self.queue.first().is_none_or(|(_, _, index)| unknown(index).is_none()) {
-            return Vec::new();
-        }
-        let mut nodes: Vec<_> = self.queue.iter().filter_map(|(_, _, index)| unknown(index)).take(AHEAD).collect();
+        let Some(next) = self.queue.first().and_then(unknown) else { return Vec::new() };
+        let useful = self.queue.iter().take_while(|(cost, _, _)| f64::from_bits(*cost) < below);
+        let mut nodes: Vec<_> = useful.filter_map(unknown).take(AHEAD).chain([next]).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -188,7 +189,8 @@ impl Search for Cheapest {
                 break;
             }
             let backwards = self.back.queue.len() < self.forth.queue.len();
-            let nodes = if backwards { self.back.missing() } else { self.forth.missing() };
+            let (half, rest) = if backwards { (&self.back, forth) } else { (&self.forth, back) };
+            let nodes = half.missing(self.best.map_or(f64::INFINITY, |(best, _, _)| best - rest));
             if !nodes.is_empty() {
                 return Some(Wanted { nodes, backwards });
             }

@@ -246,9 +246,9 @@ impl Repository {
         let connection = self.connection().await?;
         let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
         let start = [id];
-        let first = adjacent(&connection, &start, walk, Some(FAN_OUT));
-        let (missing, first) = try_join(missing_of(&connection, &start), first).await?;
-        if !missing.is_empty() {
+        let first = adjacent(&connection, &start, walk, Some(FAN_OUT)).await?;
+        // What has a link is there.
+        if first.is_empty() && !missing_of(&connection, &start).await?.is_empty() {
             return Ok(None);
         }
         around.take(first);

@@ -26,25 +26,35 @@ const KEPT: Duration = Duration::from_secs(60);
 /// How many such counts are kept.
 const MOST_KEPT: usize = 10_000;
 
-/// Nodes, with their links counted but for those of `$1`.
 macro_rules! nodes {
-    ($which:literal) => {
+    ($degree:expr, $which:literal) => {
         concat!(
             "
 SELECT k.id, k.title, CASE WHEN k.title IS NULL THEN left(k.content, 200) ELSE '' END AS start, d.name AS domain,
-    CASE WHEN k.id IN (SELECT unnest($1)) THEN NULL ELSE
-        (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
-        + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
-    END AS degree
+    ",
+            $degree,
+            " AS degree
 FROM knowledge k LEFT JOIN domains d ON d.id = k.domain_id WHERE k.deleted_at IS NULL AND ",
             $which
         )
     };
 }
 
-const NODES: &str = nodes!("k.id = ANY($2)");
+/// The links of a node, counted but for those of `$2`.
+macro_rules! degree {
+    () => {
+        "CASE WHEN k.id IN (SELECT unnest($2)) THEN NULL ELSE
+        (SELECT count(*) FROM knowledge_links l WHERE l.source_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+        + (SELECT count(*) FROM knowledge_links l WHERE l.target_id = k.id AND l.valid_to IS NULL AND l.gone_ends = 0)
+    END"
+    };
+}
 
-const PAGE: &str = nodes!("($2 IS NULL OR k.id > $2) ORDER BY k.id LIMIT $3");
+const NODES: &str = nodes!("NULL::bigint", "k.id = ANY($1)");
+
+const COUNTED: &str = nodes!(degree!(), "k.id = ANY($1)");
+
+const PAGE: &str = nodes!(degree!(), "($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $3");
 
 const THERE: &str = "SELECT id FROM knowledge WHERE id = ANY($1) AND deleted_at IS NULL";
 
@@ -112,31 +122,41 @@ pub(crate) async fn nodes_of(
     degrees: Option<&Degrees>,
     ids: &[KnowledgeId],
 ) -> Result<Vec<Node>> {
-    let known = degrees.map(|degrees| degrees.of(ids)).unwrap_or_default();
-    let left_out = match degrees {
-        Some(_) => known.keys().copied().collect(),
-        None => uuids(ids),
+    let (rows, known) = match degrees {
+        Some(degrees) => counted(reader, degrees, ids).await?,
+        None => {
+            let rows = statement(NODES).bind::<Array<SqlUuid>, _>(uuids(ids)).get_results(&mut &*reader).await?;
+            (rows, HashMap::new())
+        }
     };
-    let rows: Vec<NodeRow> = statement(NODES)
-        .bind::<Array<SqlUuid>, _>(left_out)
-        .bind::<Array<SqlUuid>, _>(uuids(ids))
-        .get_results(&mut &*reader)
-        .await?;
-    if let Some(degrees) = degrees {
-        degrees.keep(&rows);
-    }
     let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
     let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(&known)).collect();
     nodes.sort_by_key(|node| places.get(&node.id.0).copied());
     Ok(nodes)
 }
 
+/// These items with their links counted, or with those that are known by their count.
+async fn counted(
+    reader: &AsyncPgConnection,
+    degrees: &Degrees,
+    ids: &[KnowledgeId],
+) -> Result<(Vec<NodeRow>, HashMap<Uuid, i64>)> {
+    let known = degrees.of(ids);
+    let rows: Vec<NodeRow> = statement(COUNTED)
+        .bind::<Array<SqlUuid>, _>(uuids(ids))
+        .bind::<Array<SqlUuid>, _>(known.keys().copied().collect::<Vec<_>>())
+        .get_results(&mut &*reader)
+        .await?;
+    degrees.keep(&rows);
+    Ok((rows, known))
+}
+
 /// Nodes in the order of their ids, after `after`, at most `limit`.
 pub(super) async fn page(reader: &AsyncPgConnection, after: Option<KnowledgeId>, limit: u32) -> Result<Vec<Node>> {
     // Planned anew each time, so that a page is read from where it begins.
     let rows: Vec<NodeRow> = sql_query(PAGE)
-        .bind::<Array<SqlUuid>, _>(Vec::<Uuid>::new())
         .bind::<Nullable<SqlUuid>, _>(after.map(|id| id.0))
+        .bind::<Array<SqlUuid>, _>(Vec::<Uuid>::new())
         .bind::<BigInt, _>(i64::from(limit))
         .get_results(&mut &*reader)
         .await?;
