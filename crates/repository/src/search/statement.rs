@@ -14,8 +14,10 @@ use crate::fitting::fitting;
 
 /// Texts that are scored at the most.
 const CANDIDATES: i64 = 5_000;
-/// Texts that are scored at the most when the rarest word is a common one.
+/// Texts that are scored at the most when even the rarest word is a common one: of those that hold it, and, where there
+/// are more words, as many again of those that hold the others as well.
 const COMMON_CANDIDATES: i64 = 2_000;
+const COMMON_CANDIDATES_EACH: i64 = 1_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
@@ -25,18 +27,19 @@ const CANDIDATE: &str = "
 WITH candidate AS NOT MATERIALIZED (
     SELECT k.id, k.domain_id, k.search || ''::tsvector AS search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags
-    FROM knowledge k WHERE CHOSEN LIMIT $5
+    FROM knowledge k WHERE CHOSEN
 )";
 
 /// Any of the choosing words.
-const ANY: &str = "k.search @@ $3::tsquery AND FITS";
+const ANY: &str = "k.search @@ $3::tsquery AND FITS LIMIT $5";
 
-/// Where the choosing words are common, first the texts that hold all of the rarest.
-const COMMON: &str = "k.id IN (
-    (SELECT k.id FROM knowledge k WHERE k.search @@ $4::tsquery AND FITS LIMIT $5)
+/// Where the choosing word is common, texts that hold all of the rarest as well. They are read by where they lie: by
+/// their ids, the planner would rather read the whole index.
+const COMMON: &str = "k.ctid = ANY (ARRAY(
+    (SELECT k.ctid FROM knowledge k WHERE k.search @@ $4::tsquery AND FITS LIMIT $5)
     UNION
-    (SELECT k.id FROM knowledge k WHERE k.search @@ $3::tsquery AND FITS LIMIT $5)
-)";
+    (SELECT k.ctid FROM knowledge k WHERE k.search @@ $3::tsquery AND FITS LIMIT $5)
+))";
 
 /// There is no word to choose by.
 const NONE: &str = "false";
@@ -141,14 +144,23 @@ impl<'a> Prepared<'a> {
         rarest.sort_by_key(|term| term.texts());
         rarest.truncate(3);
         let is_common = plan.is_common();
+        let has_others = rarest.len() > 1;
         Self {
             wanted,
             worths: alternatives.iter().map(|other| other.worth).collect(),
             stems: alternatives.iter().map(|other| quoted(&other.stem)).collect(),
             score: score(plan),
             any: joined(choosers.iter().map(|term| any_of(term)), " | "),
-            all: if is_common { joined(rarest.iter().map(|term| any_of(term)), " & ") } else { String::new() },
-            most: if is_common { COMMON_CANDIDATES } else { CANDIDATES },
+            all: if is_common && has_others {
+                joined(rarest.iter().map(|term| any_of(term)), " & ")
+            } else {
+                String::new()
+            },
+            most: match (is_common, has_others) {
+                (false, _) => CANDIDATES,
+                (true, false) => COMMON_CANDIDATES,
+                (true, true) => COMMON_CANDIDATES_EACH,
+            },
         }
     }
 
@@ -221,7 +233,7 @@ fn score(plan: &Plan) -> String {
     let terms = plan.terms.iter().map(|term| {
         let ranks = term.alternatives.iter().map(|_| {
             place += 1;
-            format!("$1[{place}] * ts_rank('{{1,1,1,1}}', c.search, ($2::tsquery[])[{place}])")
+            format!("$1[{place}] * ts_rank('{{1,1,1,1}}', c.search, $2[{place}]::tsquery)")
         });
         format!("greatest({})", joined(ranks, ", "))
     });
