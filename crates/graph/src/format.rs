@@ -92,7 +92,7 @@ impl Document {
             }
             Format::Dot => {
                 let domain = node.domain.as_deref().map(|domain| format!(", domain={}", dot(domain)));
-                format!("  \"{id}\" [label={}{}];\n", dot(&node.label), domain.unwrap_or_default())
+                format!("  \"{id}\" [label={}{}];\n", dot_label(&node.label), domain.unwrap_or_default())
             }
         };
         self.text.push_str(&text);
@@ -178,7 +178,12 @@ pub(crate) fn xml(text: &str) -> String {
     escaped
 }
 
-/// A quoted text in DOT, whose labels know escapes of their own.
+/// A label in DOT, within which entities are read.
+fn dot_label(text: &str) -> String {
+    dot(&text.replace('&', "&amp;"))
+}
+
+/// A quoted text in DOT.
 fn dot(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
     quoted.push('"');
@@ -188,8 +193,6 @@ fn dot(text: &str) -> String {
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             control if control.is_control() => quoted.push(' '),
-            // Entities are read within labels.
-            '&' => quoted.push_str("&amp;"),
             other => quoted.push(other),
         }
     }
@@ -324,5 +327,11 @@ pub(crate) mod tests {
                 prop_assert!(bare.chars().all(known), "{bare}");
             }
         }
+    }
+
+    #[test]
+    fn dot_reads_entities_in_labels_alone() {
+        let line = written(Format::Dot, &sample(vec![("R&amp;D".to_owned(), Some("R&D".to_owned()))], &[]));
+        assert!(line.contains(r#"[label="R&amp;amp;D", domain="R&D"]"#), "{line}");
     }
 }

@@ -11,6 +11,7 @@ mod cluster;
 mod database;
 mod identity;
 mod lock;
+mod memory;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};

@@ -78,8 +78,13 @@ impl Drop for TestDb {
 /// Settings of a server whose data nobody will miss.
 #[must_use]
 pub fn careless_settings() -> Vec<(String, String)> {
-    let settings =
-        [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"), ("max_connections", "300")];
+    let settings = [
+        ("fsync", "off"),
+        ("synchronous_commit", "off"),
+        ("full_page_writes", "off"),
+        ("max_connections", "300"),
+        ("shared_buffers", "128MB"),
+    ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 

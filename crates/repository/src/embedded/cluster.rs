@@ -14,7 +14,7 @@ use rand::distr::Alphanumeric;
 use secrecy::SecretString;
 
 use super::identity::Identity;
-use super::{Config, Error, ROLE, binaries, folder};
+use super::{Config, Error, ROLE, binaries, folder, memory};
 
 /// A socket's whole path has at most 108 bytes; its name takes a part of them.
 const LONGEST_SOCKET_DIR: usize = 90;
@@ -189,7 +189,7 @@ impl Cluster {
 
     /// In a file of their own: what `pg_ctl -o` is given goes through a shell.
     fn write_settings(&self) -> Result<(), Error> {
-        let mut text = SETTINGS.to_owned();
+        let mut text = format!("{SETTINGS}shared_buffers = {}MB\n", memory::for_pages());
         for (name, path) in [("unix_socket_directories", &self.socket), ("log_directory", &self.log_dir())] {
             text.push_str(&format!("{name} = '{}'\n", path.to_string_lossy().replace('\'', "''")));
         }

@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kos_search::Near;
 use uuid::Uuid;
 
-use super::statement::{FITS, HIGHLIGHT_CONTENT, Prepared};
+use super::statement::{HIGHLIGHT_CONTENT, Prepared};
 use super::{Facet, Found, HitRow, Places, SearchHit};
 use crate::error::{Error, Result};
 use crate::fitting::fitting;
@@ -40,6 +40,7 @@ const PAGE: &str = "
                    * (1 + 0.1 * tanh(c.feedback_sum / (c.feedback_count + 5))) AS score
         FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
              LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $20) AS score) AS text
+        OFFSET 0
     ) AS w
 ), page AS (
     SELECT id, coalesce(s.text_score, 0) AS text_score, s.place AS by_words, n.place AS by_meaning, n.similarity,
@@ -97,7 +98,7 @@ impl Prepared<'_> {
 
     async fn fused_hits(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<FusedRow>> {
         let score = if self.score.is_empty() { "0::float8" } else { &self.score };
-        let page = NEAR.replace("FITS", FITS) + &PAGE.replace("SCORE", score);
+        let page = NEAR.replace("FITS", &self.fits()) + &PAGE.replace("SCORE", score);
         let (ids, similarities) = arrays(near);
         let rows = self
             .bound(&page)
@@ -117,7 +118,7 @@ impl Prepared<'_> {
 
     async fn fused_facets(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<Facet>> {
         let (ids, similarities) = arrays(near);
-        let statement = NEAR.replace("FITS", FITS) + FACETS + super::statement::FACETS_OF_FOUND;
+        let statement = NEAR.replace("FITS", &self.fits()) + FACETS + super::statement::FACETS_OF_FOUND;
         let facets = self
             .bound(&statement)
             .bind::<Array<SqlUuid>, _>(ids)

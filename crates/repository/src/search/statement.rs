@@ -22,12 +22,13 @@ const COMMON_CANDIDATES_EACH: i64 = 1_000;
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
 /// The texts that may answer, with what the score needs of them. The words of a long text lie apart from its row:
-/// put together with nothing they are fetched once, and not again for every word of the query.
+/// put together with nothing they are fetched once, and not again for every word of the query; `OFFSET` keeps the
+/// planner from doing so all the same.
 const CANDIDATE: &str = "
 WITH candidate AS NOT MATERIALIZED (
     SELECT k.id, k.domain_id, k.search || ''::tsvector AS search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags
-    FROM knowledge k WHERE CHOSEN
+    FROM knowledge k WHERE CHOSEN OFFSET 0
 )";
 
 /// Any of the choosing words.
@@ -44,21 +45,14 @@ const COMMON: &str = "k.ctid = ANY (ARRAY(
 /// There is no word to choose by.
 const NONE: &str = "false";
 
-/// The conditions that a text must fulfil, whatever its words. Of some long texts Postgres does not know where all their
-/// words stand: whether they hold a phrase shows only in the text itself.
-pub(super) const FITS: &str = "
-    k.deleted_at IS NULL
-    AND ($6 = '' OR (k.search @@ $6::tsquery OR k.has_lost_places AND k.search @@ $14::tsquery)
-                AND (NOT k.has_lost_places OR search_holds_all(k.search, k.content, $15)
-                                              AND NOT search_holds_any(k.search, k.content, $16)))
-    AND ($7 IS NULL OR k.domain_id = (SELECT id FROM domains WHERE name = $7))
-    AND ($8 = '{}' OR k.tags @> $8)
-    AND ($9 IS NULL OR k.lang = $9)
-    AND ($10 IS NULL OR effective_confidence(k.confidence_score, k.confirmed_at,
-            (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $10)
-    AND ($11 IS NULL OR k.created_at >= $11)
-    AND ($12 IS NULL OR k.created_at < $12)
-    AND ($13 = '{}' OR k.metadata @> $13)";
+/// Of some long texts Postgres does not know where all their words stand: whether they hold a phrase shows only in the
+/// text itself.
+const EXACT: &str = "(k.search @@ $6::tsquery OR k.has_lost_places AND k.search @@ $14::tsquery)
+    AND (NOT k.has_lost_places OR search_holds_all(k.search, k.content, $15)
+                                  AND NOT search_holds_any(k.search, k.content, $16))";
+
+const SURE: &str = "effective_confidence(k.confidence_score, k.confirmed_at,
+        (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $10";
 
 /// One term's rank grows with its count and levels off, as in BM25; a text twice as long as others weighs
 /// its words a little less. The newest first among equals; highlights are made for the page alone.
@@ -66,16 +60,16 @@ const PAGE: &str = "
 , scored AS NOT MATERIALIZED (
     SELECT c.id, c.created_at, c.updated_at, d.name AS domain, conf.effective, feed.feedback,
            text.score AS text_score,
-           text.score * (0.7 + 0.3 * conf.effective) * (1 + 0.1 * tanh(feed.feedback)) AS score,
-           count(*) OVER () AS total
+           text.score * (0.7 + 0.3 * conf.effective) * (1 + 0.1 * tanh(feed.feedback)) AS score
     FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
          LATERAL (
              SELECT effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days) AS effective
          ) AS conf,
          LATERAL (SELECT c.feedback_sum / (c.feedback_count + 5) AS feedback) AS feed,
          LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $17) AS score) AS text
+    OFFSET 0
 ), page AS (
-    SELECT * FROM scored s ORDER BY ORDERED LIMIT $18 OFFSET $19
+    SELECT s.*, count(*) OVER () AS total FROM scored s ORDER BY ORDERED LIMIT $18 OFFSET $19
 )
 SELECT k.id, k.title, CASE WHEN $22 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
@@ -196,6 +190,27 @@ impl<'a> Prepared<'a> {
             .map_err(|error| Error::from(error).of_search())
     }
 
+    /// The conditions that a text must fulfil, whatever its words: those that were asked for, since to plan the others
+    /// takes as long as a small search.
+    pub(super) fn fits(&self) -> String {
+        let (search, filter) = (self.wanted.search, &self.wanted.search.filter);
+        let conditions = [
+            (true, "k.deleted_at IS NULL"),
+            (!self.wanted.filter.exact.is_empty(), EXACT),
+            (search.domain().is_some(), "k.domain_id = (SELECT id FROM domains WHERE name = $7)"),
+            (!search.tags().is_empty(), "k.tags @> $8"),
+            (filter.lang.is_some(), "k.lang = $9"),
+            (filter.min_confidence.is_some(), SURE),
+            (filter.created_since.is_some(), "k.created_at >= $11"),
+            (filter.created_until.is_some(), "k.created_at < $12"),
+            (!filter.metadata.is_empty(), "k.metadata @> $13"),
+        ];
+        joined(
+            conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| condition.to_owned()),
+            " AND ",
+        )
+    }
+
     /// A statement over the candidates, with the parameters that all of them share.
     pub(super) fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
         let chosen = match (self.any.is_empty(), self.all.is_empty()) {
@@ -203,7 +218,7 @@ impl<'a> Prepared<'a> {
             (false, true) => ANY,
             (false, false) => COMMON,
         };
-        let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", FITS);
+        let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", &self.fits());
         let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
         sql_query(candidate + over_candidates)
             .into_boxed::<Pg>()
