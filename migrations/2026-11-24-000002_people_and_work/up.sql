@@ -44,8 +44,8 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_completed_at_idx ON tasks (completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX tasks_created_at_idx ON tasks (created_at, id);
 CREATE INDEX tasks_due_at_idx ON tasks (coalesce(due_at, 'infinity'), id);
-CREATE INDEX tasks_assignee_id_idx ON tasks (assignee_id);
-CREATE INDEX tasks_domain_id_idx ON tasks (domain_id);
+CREATE INDEX tasks_assignee_id_idx ON tasks (assignee_id, id);
+CREATE INDEX tasks_domain_id_idx ON tasks (domain_id, id);
 
 -- Which way a task's life may go.
 CREATE FUNCTION task_may_become(present text, next text) RETURNS boolean
@@ -92,7 +92,7 @@ CREATE TABLE interactions (
     CONSTRAINT interactions_feedback_score_check CHECK (feedback_score BETWEEN 1 AND 5)
 );
 CREATE INDEX interactions_created_at_idx ON interactions (created_at, id);
-CREATE INDEX interactions_expert_id_idx ON interactions (expert_id);
+CREATE INDEX interactions_expert_id_idx ON interactions (expert_id, id);
 CREATE INDEX interactions_knowledge_id_idx ON interactions (knowledge_id);
 
 -- Knowledge carries the sum of what interactions said of it; whoever writes, the sum is theirs. The scores

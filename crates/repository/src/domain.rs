@@ -239,21 +239,19 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Step>> {
-        let held = domains::table.find(id.0).select(domains::id);
-        match grip {
-            Grip::Shared => held.for_no_key_update().load::<Uuid>(tx).await,
-            Grip::Sole => held.for_update().load::<Uuid>(tx).await,
-        }
-        .map_err(taken)?;
-        let Some(record) = domain_in_tx(tx, id).await? else { return Ok(None) };
-        if version.is_some_and(|expected| expected != record.version) {
+        let held = domains::table.find(id.0).select(domains::version);
+        let present = match grip {
+            Grip::Shared => held.for_no_key_update().first::<i32>(tx).await,
+            Grip::Sole => held.for_update().first::<i32>(tx).await,
+        };
+        let Some(present) = present.optional().map_err(taken)? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != present) {
             return Err(Error::Stale);
         }
         let to = move_to.map(|id| id.0);
         References::default().with("move_to", Referred::Domain, to).hold_in_tx(tx).await?;
-        let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];
-        if move_to.is_none() && users.iter().any(|(_, count)| *count > 0) {
-            return Err(Error::InUse(users.to_vec()));
+        if move_to.is_none() {
+            unused_in_tx(tx, id).await?;
         }
         let (mut told_of, is_all) = Moved::together([
             self.experts_move_in_tx(tx, id.0, to).await?,
@@ -263,8 +261,8 @@ impl Repository {
         if grip == Grip::Shared || !is_all {
             return Ok(Some(Step { told_of, is_all }));
         }
+        let mut told = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
         diesel::delete(domains::table.find(id.0)).execute(tx).await?;
-        let mut told = record.told();
         if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
             fields.insert("moved_to".to_owned(), json!(to));
         }
@@ -272,6 +270,16 @@ impl Repository {
         told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
         Ok(Some(Step { told_of, is_all }))
     }
+}
+
+/// Nothing is in the domain, but for what is in the bin.
+///
+/// # Errors
+/// [`Error::InUse`] with the counts of what is.
+async fn unused_in_tx(tx: &mut AsyncPgConnection, id: DomainId) -> Result<()> {
+    let Some(record) = domain_in_tx(tx, id).await? else { return Ok(()) };
+    let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];
+    if users.iter().any(|(_, count)| *count > 0) { Err(Error::InUse(users.to_vec())) } else { Ok(()) }
 }
 
 async fn domain_in_tx(tx: &mut AsyncPgConnection, id: DomainId) -> Result<Option<DomainRecord>> {

@@ -302,21 +302,19 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Step>> {
-        let held = experts::table.find(id.0).select(experts::id);
-        match grip {
-            Grip::Shared => held.for_no_key_update().load::<Uuid>(tx).await,
-            Grip::Sole => held.for_update().load::<Uuid>(tx).await,
-        }
-        .map_err(taken)?;
-        let Some(record) = expert_in_tx(tx, id).await? else { return Ok(None) };
-        if version.is_some_and(|expected| expected != record.version) {
+        let held = experts::table.find(id.0).select(experts::version);
+        let present = match grip {
+            Grip::Shared => held.for_no_key_update().first::<i32>(tx).await,
+            Grip::Sole => held.for_update().first::<i32>(tx).await,
+        };
+        let Some(present) = present.optional().map_err(taken)? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != present) {
             return Err(Error::Stale);
         }
         let to = move_to.map(|id| id.0);
         References::default().with("move_to", Referred::Expert, to).hold_in_tx(tx).await?;
-        let users: UsersRow = sql_query(USERS).bind::<SqlUuid, _>(id.0).get_result(tx).await?;
-        if move_to.is_none() && users.tasks + users.interactions > 0 {
-            return Err(Error::InUse(vec![("tasks", users.tasks), ("interactions", users.interactions)]));
+        if move_to.is_none() {
+            unused_in_tx(tx, id).await?;
         }
         let (mut told_of, is_all) = Moved::together([
             self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
@@ -325,8 +323,8 @@ impl Repository {
         if grip == Grip::Shared || !is_all {
             return Ok(Some(Step { told_of, is_all }));
         }
+        let mut told = expert_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
         diesel::delete(experts::table.find(id.0)).execute(tx).await?;
-        let mut told = record.told();
         if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
             fields.insert("moved_to".to_owned(), json!(to));
         }
@@ -334,6 +332,18 @@ impl Repository {
         told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
         Ok(Some(Step { told_of, is_all }))
     }
+}
+
+/// Nothing points at the expert.
+///
+/// # Errors
+/// [`Error::InUse`] with the counts of what does.
+async fn unused_in_tx(tx: &mut AsyncPgConnection, id: ExpertId) -> Result<()> {
+    let users: UsersRow = sql_query(USERS).bind::<SqlUuid, _>(id.0).get_result(tx).await?;
+    if users.tasks + users.interactions > 0 {
+        return Err(Error::InUse(vec![("tasks", users.tasks), ("interactions", users.interactions)]));
+    }
+    Ok(())
 }
 
 async fn expert_in_tx(tx: &mut AsyncPgConnection, id: ExpertId) -> Result<Option<ExpertRecord>> {

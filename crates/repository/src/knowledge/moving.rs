@@ -27,7 +27,9 @@ impl Repository {
         from: Uuid,
         to: Option<Uuid>,
     ) -> Result<Moved> {
-        let held = knowledge::table.filter(knowledge::domain_id.eq(from)).select(knowledge::id).order(knowledge::id);
+        // In the order of the index: to sort the whole domain for each piece would take longer than to move it.
+        let held = knowledge::table.filter(knowledge::domain_id.eq(from)).select(knowledge::id);
+        let held = held.order((knowledge::created_at, knowledge::id));
         let limit = i64::try_from(PIECE).unwrap_or(i64::MAX);
         let ids: Vec<Uuid> = held.limit(limit).for_update().load(tx).await?;
         let before = records_by_id(tx, &ids).await?;
