@@ -17,12 +17,14 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
 use crate::graph::{Degrees, OverviewCache};
+use crate::moving::MOVES;
 use crate::seal::KeyRing;
 use crate::search::{NextLook, Tally, Words};
 use crate::stats::CensusCache;
@@ -78,6 +80,7 @@ pub struct Repository {
     pub(crate) overview: OverviewCache,
     pub(crate) degrees: Degrees,
     pub(crate) census: CensusCache,
+    pub(crate) moves: Arc<Semaphore>,
 }
 
 impl Repository {
@@ -104,6 +107,7 @@ impl Repository {
             overview: OverviewCache::default(),
             degrees: Degrees::default(),
             census: CensusCache::default(),
+            moves: Arc::new(Semaphore::new(MOVES)),
         })
     }
 
@@ -237,7 +241,8 @@ async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
     Ok(applied.yes)
 }
 
-async fn pooled(url: &str, session: &str) -> ConnectionResult<AsyncPgConnection> {
+/// A connection whose statements and locks do not wait for ever, with further settings.
+pub(crate) async fn pooled(url: &str, session: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = connect(url).await?;
     let settings = format!("{SESSION}; {session}");
     connection.batch_execute(&settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::moving::{Grip, Leaving, Moved, Step, taken};
+use crate::moving::{Grip, Leaving, Step, taken};
 use crate::reference::{References, Referred, changed};
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
@@ -253,13 +253,13 @@ impl Repository {
         if move_to.is_none() {
             unused_in_tx(tx, id).await?;
         }
-        let (mut told_of, is_all) = Moved::together([
+        let mut step = Step::of([
             self.experts_move_in_tx(tx, id.0, to).await?,
             self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
             self.knowledge_move_in_tx(tx, id.0, to).await?,
         ]);
-        if grip == Grip::Shared || !is_all {
-            return Ok(Some(Step { told_of, is_all }));
+        if grip == Grip::Shared || !step.is_all {
+            return Ok(Some(step));
         }
         let mut told = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
         diesel::delete(domains::table.find(id.0)).execute(tx).await?;
@@ -267,8 +267,8 @@ impl Repository {
             fields.insert("moved_to".to_owned(), json!(to));
         }
         let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
-        told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some(Step { told_of, is_all }))
+        step.told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
+        Ok(Some(step))
     }
 }
 

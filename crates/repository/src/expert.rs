@@ -274,7 +274,7 @@ impl Repository {
         let told = Known::ExpertUpdated.event_type();
         let records = experts_in_tx(tx, &moved).await?;
         let events = records.iter().map(|expert| NewEvent::new(told.clone(), expert.told())).collect();
-        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: held.len() < PIECE })
+        self.moved_in_tx(tx, events, (held.len(), PIECE)).await
     }
 
     /// Removes an expert and tells of it. Tasks and interactions go to `move_to` first, piece by piece, each with an event
@@ -316,12 +316,12 @@ impl Repository {
         if move_to.is_none() {
             unused_in_tx(tx, id).await?;
         }
-        let (mut told_of, is_all) = Moved::together([
+        let mut step = Step::of([
             self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
             self.interactions_move_in_tx(tx, id, to).await?,
         ]);
-        if grip == Grip::Shared || !is_all {
-            return Ok(Some(Step { told_of, is_all }));
+        if grip == Grip::Shared || !step.is_all {
+            return Ok(Some(step));
         }
         let mut told = expert_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
         diesel::delete(experts::table.find(id.0)).execute(tx).await?;
@@ -329,8 +329,8 @@ impl Repository {
             fields.insert("moved_to".to_owned(), json!(to));
         }
         let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
-        told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some(Step { told_of, is_all }))
+        step.told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
+        Ok(Some(step))
     }
 }
 

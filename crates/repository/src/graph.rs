@@ -259,7 +259,9 @@ impl Repository {
         let leading_on = leading_on(&connection, around.unwalked(), &ids, walk);
         let part = self.part(&connection, &ids, walk, reach.degrees);
         let (leading_on, part) = try_join(leading_on, part).await?;
-        Ok(Some(around_of(&around, leading_on, part)))
+        // Deleted on the way.
+        let is_there = part.0.nodes.as_slice().first().is_some_and(|node| node.id == id);
+        Ok(is_there.then(|| around_of(&around, leading_on, part)))
     }
 
     /// A path from one item to another.

@@ -226,7 +226,7 @@ impl Repository {
         let told = Known::InteractionUpdated.event_type();
         let records = interactions_in_tx(tx, &ids).await?;
         let events = records.iter().map(|record| NewEvent::new(told.clone(), record.told())).collect();
-        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
+        self.moved_in_tx(tx, events, (ids.len(), PIECE)).await
     }
 
     /// Removes an interaction, with its feedback, and tells of it. `None` when there is none.

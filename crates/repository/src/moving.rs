@@ -3,24 +3,48 @@
 //! hand. What others have taken away meanwhile stays where they put it. Cut off in between, it goes on when the same
 //! is asked again.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use diesel::result::Error as DieselError;
-use diesel::sql_query;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kos_model::{DomainId, ExpertId};
 use secrecy::ExposeSecret;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::database::{Repository, connect};
+use crate::database::{Repository, pooled};
 use crate::error::{Error, Result, is_late, is_raced};
-use crate::event::{Emitted, LeaseTerms};
+use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::knowledge::ATTEMPTS;
+
+/// How many moves go on at once: each has two connections.
+pub(crate) const MOVES: usize = 4;
+/// How long a further one waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+const OF_DOMAIN: &str = "
+SELECT (SELECT count(*) FROM knowledge WHERE domain_id = $1) + (SELECT count(*) FROM tasks WHERE domain_id = $1)
+     + (SELECT count(*) FROM expert_domains WHERE domain_id = $1) AS count";
+
+const OF_EXPERT: &str = "
+SELECT (SELECT count(*) FROM tasks WHERE assignee_id = $1) + (SELECT count(*) FROM interactions WHERE expert_id = $1) AS count";
 
 /// A piece that was moved.
 #[derive(Debug)]
 pub(crate) struct Moved {
     /// One of its events that have listeners, if any has; they are left to the claims.
     pub(crate) heard: Option<Emitted>,
+    /// How many items.
+    pub(crate) count: usize,
     /// Whether nothing is left to move.
     pub(crate) is_all: bool,
 }
@@ -46,6 +70,8 @@ impl Grip {
 pub(crate) struct Step {
     /// What was told.
     pub(crate) told_of: Vec<Emitted>,
+    /// How many items were moved.
+    pub(crate) count: usize,
     /// Whether nothing was left to move.
     pub(crate) is_all: bool,
 }
@@ -65,10 +91,25 @@ impl Leaving {
             Self::Expert { id, move_to } => Some((id.0, move_to?.0)),
         }
     }
+
+    /// How many items are moved at the most: twice as many as there are now, and some. Whoever brings more meanwhile
+    /// would never let it come to an end.
+    async fn most(self, connection: &mut AsyncPgConnection) -> Result<usize> {
+        let (count, id) = match self {
+            Self::Domain { id, .. } => (OF_DOMAIN, id.0),
+            Self::Expert { id, .. } => (OF_EXPERT, id.0),
+        };
+        let row: CountRow = sql_query(count).bind::<SqlUuid, _>(id).get_result(connection).await?;
+        Ok(usize::try_from(row.count).unwrap_or_default().saturating_mul(2).saturating_add(1_000))
+    }
 }
 
 impl Repository {
     /// Takes steps until the last one is done; says what was told. `None` when there is no such thing.
+    ///
+    /// # Errors
+    /// [`Error::Held`] when others keep what goes for themselves, or bring more than can be moved; what was moved stays
+    /// moved.
     pub(crate) async fn leave(
         &self,
         leaving: Leaving,
@@ -80,7 +121,8 @@ impl Repository {
             None => None,
         };
         let mut connection = self.connection().await?;
-        let (mut emitted, mut version, mut races) = (Vec::new(), version, 0);
+        let most = leaving.most(&mut connection).await?;
+        let (mut emitted, mut moved, mut version, mut races) = (Vec::new(), 0, version, 0);
         let mut grip = Grip::after(leaving.way().is_none());
         loop {
             let step = connection.transaction(async |tx| self.leave_in_tx(tx, leaving, grip, version, terms).await);
@@ -90,8 +132,12 @@ impl Repository {
                 Ok(None) => return Ok(None),
                 Ok(Some(step)) => {
                     emitted.extend(step.told_of);
+                    moved += step.count;
                     if grip == Grip::Sole && step.is_all {
                         return Ok(Some(emitted));
+                    }
+                    if moved > most {
+                        return Err(Error::Held);
                     }
                     // What was asked for has begun.
                     (grip, version, races) = (Grip::after(step.is_all), None, 0);
@@ -115,22 +161,34 @@ impl Repository {
         }
     }
 
+    /// Tells of a piece of so many items, where so many are moved at once.
+    pub(crate) async fn moved_in_tx(
+        &self,
+        tx: &mut AsyncPgConnection,
+        events: Vec<NewEvent>,
+        (count, most): (usize, usize),
+    ) -> Result<Moved> {
+        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, count, is_all: count < most })
+    }
+
     /// Keeps others from moving into what goes, and from removing where it goes, for as long as the answer lives: two who
     /// moved in opposite directions would give each other the same items back for ever.
     ///
     /// # Errors
     /// [`Error::Held`] when somebody else does so for too long; the database is unavailable.
-    async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<AsyncPgConnection> {
+    async fn move_hold(&self, from: Uuid, to: Uuid) -> Result<(AsyncPgConnection, OwnedSemaphorePermit)> {
+        let permit = tokio::time::timeout(TURN, Arc::clone(&self.moves).acquire_owned()).await;
+        let permit = permit.ok().and_then(std::result::Result::ok).ok_or(Error::Held)?;
         // A connection of its own: what it holds ends with it, however that comes about.
-        let mut holder =
-            connect(self.url.expose_secret()).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let holder = pooled(self.url.expose_secret(), "").await;
+        let mut holder = holder.map_err(|error| Error::Unavailable(Box::new(error)))?;
         let mut both = [(from, "pg_advisory_lock"), (to, "pg_advisory_lock_shared")];
         both.sort_unstable();
         for (id, lock) in both {
             let held = sql_query(format!("SELECT {lock}(hashtextextended('move ' || $1, 0))"));
             held.bind::<Text, _>(id.to_string()).execute(&mut holder).await.map_err(taken)?;
         }
-        Ok(holder)
+        Ok((holder, permit))
     }
 }
 
@@ -139,10 +197,13 @@ pub(crate) fn taken(error: DieselError) -> Error {
     if is_late(&error) { Error::Held } else { error.into() }
 }
 
-impl Moved {
-    /// Takes several kinds together: the events, and whether nothing is left of any.
-    pub(crate) fn together<const KINDS: usize>(kinds: [Self; KINDS]) -> (Vec<Emitted>, bool) {
-        let is_all = kinds.iter().all(|moved| moved.is_all);
-        (kinds.into_iter().filter_map(|moved| moved.heard).collect(), is_all)
+impl Step {
+    /// In which a piece of each kind was moved.
+    pub(crate) fn of<const KINDS: usize>(pieces: [Moved; KINDS]) -> Self {
+        Self {
+            count: pieces.iter().map(|moved| moved.count).sum(),
+            is_all: pieces.iter().all(|moved| moved.is_all),
+            told_of: pieces.into_iter().filter_map(|moved| moved.heard).collect(),
+        }
     }
 }

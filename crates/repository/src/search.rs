@@ -15,7 +15,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::KnowledgeId;
-use kos_search::{Corpus, Near, Plan, Query, Repairs, Term, Typed, layout};
+use kos_search::{Corpus, Near, Plan, Query, Repairs, Typed, layout};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -53,6 +53,9 @@ pub struct Search {
     pub offset: u32,
     /// At most so many.
     pub limit: u32,
+    /// Whether texts without the rare words are looked at too: as it was for the first page, lest the pages of one search
+    /// overlap. The finds decide when not given.
+    pub wide: Option<bool>,
     /// Count the finds by domain, language and tag.
     pub facets: bool,
     /// Read what the finds say; their contents and highlights are empty otherwise.
@@ -106,6 +109,8 @@ pub struct Found {
     pub with_words: u64,
     /// Whether that is all of them.
     pub is_exact: bool,
+    /// Whether texts without the rare words were looked at too; for [`Search::wide`] of the next page.
+    pub is_wide: bool,
     /// How the words were understood.
     pub plan: Plan,
     /// The finds by domain, language and tag, as far as they were counted.
@@ -333,18 +338,19 @@ async fn search_in_tx(
     if plan.terms.is_empty() && near.is_none_or(<[Near]>::is_empty) {
         return read_newest(tx, search, plan).await;
     }
-    let choosers = plan.choosers();
-    let leaves_some = choosers.len() < plan.terms.len();
+    let leaves_some = plan.choosers().len() < plan.terms.len();
     let filter = filter(tx, &search.query).await?;
     let wanted = Wanted { search, filter: &filter, average_length: words.average_length(), near };
-    let mut found = wanted.find(tx, &plan, &choosers).await?;
-    // The rarest words alone did not fill the page, as a filter may have it: then any word will do.
-    if leaves_some && found.with_words < u64::from(search.offset) + u64::from(search.limit) {
-        let all: Vec<&Term> = plan.terms.iter().collect();
-        found = wanted.find(tx, &plan, &all).await?;
+    let mut is_wide = leaves_some && search.wide == Some(true);
+    let mut found = wanted.find(tx, &plan, is_wide).await?;
+    // The rarest words alone did not fill the page, as a filter may have it: then any word will do, after those.
+    let wanted_in_all = u64::from(search.offset) + u64::from(search.limit);
+    if leaves_some && search.wide.is_none() && found.with_words < wanted_in_all {
+        is_wide = true;
+        found = wanted.find(tx, &plan, is_wide).await?;
     }
     found.is_exact &= !leaves_some;
-    Ok(Found { plan, ..found })
+    Ok(Found { plan, is_wide, ..found })
 }
 
 /// How the words are understood.
@@ -418,6 +424,7 @@ impl Search {
             sort: SearchSort::default(),
             offset: 0,
             limit: 10,
+            wide: None,
             facets: false,
             texts: true,
             vector: None,

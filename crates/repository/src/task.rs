@@ -297,7 +297,7 @@ impl Repository {
         let ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
         let told = Known::TaskUpdated.event_type();
         let events = tasks_in_tx(tx, &ids).await?.iter().map(|task| NewEvent::new(told.clone(), task.told())).collect();
-        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
+        self.moved_in_tx(tx, events, (ids.len(), PIECE)).await
     }
 
     /// Removes a task and tells of it. `None` when there is none.

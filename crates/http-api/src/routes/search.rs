@@ -146,7 +146,7 @@ fn check(request: SearchRequest) -> Result<(Search, Option<Mark>)> {
     let domain = request.domain.and_then(|name| faults.take(kos_model::knowledge::text("/domain", &name, max)));
     let lang = request.lang.and_then(|name| faults.take(kos_model::knowledge::text("/lang", &name, max)));
     let tags = tags(&request.tags, &mut faults);
-    let place = request.cursor.and_then(|cursor| faults.take(place(&cursor)));
+    let place = request.cursor.and_then(|cursor| faults.take(Place::read(&cursor)));
     if !faults.is_empty() {
         return Err(faults.into());
     }
@@ -165,13 +165,14 @@ fn check(request: SearchRequest) -> Result<(Search, Option<Mark>)> {
             metadata: request.metadata.into(),
         },
         sort: request.sort.map(SearchSort::from).unwrap_or_default(),
-        offset: place.map_or(0, |(_, seen)| seen),
+        offset: place.map_or(0, |place| place.seen),
         limit,
+        wide: place.map(|place| place.is_wide),
         facets: request.facets,
         texts: true,
         vector: None,
     };
-    Ok((search, place.map(|(mark, _)| mark)))
+    Ok((search, place.map(|place| place.mark)))
 }
 
 /// Whether nothing follows the last word, which may have been meant to be longer.
@@ -191,19 +192,36 @@ fn tags(tags: &[String], faults: &mut Violations) -> Vec<String> {
     each.collect()
 }
 
-/// A cursor is the number of finds that were seen: scores move with time, places hardly do. Its letter tells
-/// how they were found.
-fn place(cursor: &str) -> std::result::Result<(Mark, u32), Violation> {
-    let mut rest = cursor.chars();
-    let mark = rest.next().and_then(Mark::read);
-    let seen = rest.as_str().parse().ok().filter(|seen| (1..=MAX_OFFSET).contains(seen));
-    let detail = "must be a `next_cursor` of this search";
-    mark.zip(seen).ok_or_else(|| Violation::new("/cursor", "invalid_cursor", detail))
+/// Where a page begins. The pages of one search are all found alike: the cursor holds how.
+#[derive(Clone, Copy)]
+struct Place {
+    mark: Mark,
+    /// Whether texts without the rare words are looked at too.
+    is_wide: bool,
+    /// The number of finds that were seen: scores move with time, places hardly do.
+    seen: u32,
 }
 
-/// What leads past so many finds; none where the paging ends.
-fn cursor(mark: Mark, seen: u32) -> Option<String> {
-    (seen <= MAX_OFFSET).then(|| format!("{}{seen}", mark.letter()))
+/// Stands in a cursor for [`Place::is_wide`].
+const WIDE: char = 'w';
+
+impl Place {
+    fn read(cursor: &str) -> std::result::Result<Self, Violation> {
+        let mut rest = cursor.chars();
+        let mark = rest.next().and_then(Mark::read);
+        let (is_wide, rest) = rest.as_str().strip_prefix(WIDE).map_or((false, rest.as_str()), |rest| (true, rest));
+        let seen = rest.parse().ok().filter(|seen| (1..=MAX_OFFSET).contains(seen));
+        let detail = "must be a `next_cursor` of this search";
+        let place = mark.zip(seen).map(|(mark, seen)| Self { mark, is_wide, seen });
+        place.ok_or_else(|| Violation::new("/cursor", "invalid_cursor", detail))
+    }
+
+    /// None where the paging ends.
+    fn cursor(self) -> Option<String> {
+        let Self { mark, is_wide, seen } = self;
+        let wide = if is_wide { String::from(WIDE) } else { String::new() };
+        (seen <= MAX_OFFSET).then(|| format!("{}{wide}{seen}", mark.letter()))
+    }
 }
 
 impl From<Sort> for SearchSort {
@@ -214,5 +232,23 @@ impl From<Sort> for SearchSort {
             Sort::UpdatedAt => Self::UpdatedAt,
             Sort::Confidence => Self::Confidence,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_says_how_the_pages_are_found_and_another_is_refused() {
+        for (mark, is_wide) in [(Mark::Words, false), (Mark::Words, true), (Mark::Both, true)] {
+            let cursor = Place { mark, is_wide, seen: 40 }.cursor().unwrap();
+            let place = Place::read(&cursor).unwrap();
+            assert_eq!((place.mark, place.is_wide, place.seen), (mark, is_wide, 40), "{cursor}");
+        }
+        for cursor in ["", "o", "40", "oww40", "o0", "o-1", "w40"] {
+            assert!(Place::read(cursor).is_err(), "{cursor}");
+        }
+        assert_eq!(Place { mark: Mark::Words, is_wide: true, seen: MAX_OFFSET + 1 }.cursor(), None);
     }
 }

@@ -38,6 +38,6 @@ impl Repository {
         let moved = records_by_id(tx, &ids).await?;
         let live = moved.iter().filter(|record| record.deleted_at.is_none());
         let events = live.map(|record| told(Known::KnowledgeUpdated, record, &["domain"])).collect();
-        Ok(Moved { heard: self.event_leave_in_tx(tx, events).await?, is_all: ids.len() < PIECE })
+        self.moved_in_tx(tx, events, (ids.len(), PIECE)).await
     }
 }

@@ -14,10 +14,10 @@ use crate::fitting::fitting;
 
 /// Texts that are scored at the most.
 const CANDIDATES: i64 = 5_000;
-/// Texts that are scored at the most when even the rarest word is a common one: of those that hold it, and, where there
-/// are more words, as many again of those that hold the others as well.
+/// Texts that are scored at the most when even the rarest word is a common one.
 const COMMON_CANDIDATES: i64 = 2_000;
-const COMMON_CANDIDATES_EACH: i64 = 1_000;
+/// The same where some texts come before others, of either.
+const CANDIDATES_EACH: i64 = 1_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
@@ -33,14 +33,6 @@ WITH candidate AS NOT MATERIALIZED (
 
 /// Any of the choosing words.
 const ANY: &str = "k.search @@ $3::tsquery AND FITS LIMIT $5";
-
-/// Where the choosing word is common, texts that hold all of the rarest as well. They are read by where they lie: by
-/// their ids, the planner would rather read the whole index.
-const COMMON: &str = "k.ctid = ANY (ARRAY(
-    (SELECT k.ctid FROM knowledge k WHERE k.search @@ $4::tsquery AND FITS LIMIT $5)
-    UNION
-    (SELECT k.ctid FROM knowledge k WHERE k.search @@ $3::tsquery AND FITS LIMIT $5)
-))";
 
 /// There is no word to choose by.
 const NONE: &str = "false";
@@ -109,52 +101,79 @@ pub(super) struct Prepared<'a> {
     pub(super) stems: Vec<String>,
     /// The score of a text, as an expression over the two above.
     pub(super) score: String,
-    pub(super) any: String,
-    all: String,
-    pub(super) most: i64,
+    choice: Choice,
+}
+
+/// The texts that are looked at: some of those that fulfil each of `first`, and some of those that fulfil `any`; both as
+/// Postgres writes it.
+struct Choice {
+    first: Vec<String>,
+    any: String,
+    /// Of each so many.
+    most: i64,
+}
+
+impl Choice {
+    /// The texts that hold a rare word; with `is_wide` others too, after those.
+    fn of(plan: &Plan, is_wide: bool) -> Self {
+        let choosers = plan.choosers();
+        let rare = one_of(choosers.iter().copied());
+        if is_wide {
+            let others = plan.terms.iter().filter(|term| !choosers.contains(term)).collect();
+            let first = [Some(rare), together(others)].into_iter().flatten().collect();
+            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH };
+        }
+        if !plan.is_common() {
+            return Self { first: Vec::new(), any: rare, most: CANDIDATES };
+        }
+        match together(plan.terms.iter().collect()) {
+            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH },
+            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES },
+        }
+    }
+
+    /// As a condition. The texts that come first are read by where they lie: by their ids, the planner would rather read
+    /// the whole index.
+    fn condition(&self) -> String {
+        if self.any.is_empty() {
+            return NONE.to_owned();
+        }
+        if self.first.is_empty() {
+            return ANY.to_owned();
+        }
+        let some = |query: &str| {
+            format!("(SELECT k.ctid FROM knowledge k WHERE k.search @@ {query}::tsquery AND FITS LIMIT $5)")
+        };
+        let first = (1..=self.first.len()).map(|place| some(&format!("$4[{place}]")));
+        format!("k.ctid = ANY (ARRAY({}))", joined(first.chain([some("$3")]), " UNION "))
+    }
 }
 
 impl Wanted<'_> {
-    /// The texts that these terms choose, scored by all terms of the plan.
-    pub(super) async fn find(self, tx: &mut AsyncPgConnection, plan: &Plan, choosers: &[&Term]) -> Result<Found> {
-        let prepared = Prepared::new(self, plan, choosers);
+    /// The texts with the rare words of the plan, and with `is_wide` others too, scored by all of its words.
+    pub(super) async fn find(self, tx: &mut AsyncPgConnection, plan: &Plan, is_wide: bool) -> Result<Found> {
+        let prepared = Prepared::new(self, plan, is_wide);
         if let Some(near) = self.near {
             return prepared.fused(tx, near).await;
         }
         let facets = if self.search.facets { prepared.facets(tx).await? } else { Vec::new() };
         let rows = prepared.hits(tx).await?;
         let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
-        let is_exact = total < u64::try_from(prepared.most).unwrap_or_default();
+        let is_exact = total < u64::try_from(prepared.choice.most).unwrap_or_default();
         let hits = rows.into_iter().map(HitRow::read).collect();
         Ok(Found { hits, total, with_words: total, is_exact, facets, ..Found::default() })
     }
 }
 
 impl<'a> Prepared<'a> {
-    fn new(wanted: Wanted<'a>, plan: &Plan, choosers: &[&Term]) -> Self {
+    fn new(wanted: Wanted<'a>, plan: &Plan, is_wide: bool) -> Self {
         let alternatives: Vec<&Alternative> = plan.terms.iter().flat_map(|term| &term.alternatives).collect();
-        // The three rarest of common words stand together in the texts that fit best.
-        let mut rarest: Vec<&Term> = plan.terms.iter().collect();
-        rarest.sort_by_key(|term| term.texts());
-        rarest.truncate(3);
-        let is_common = plan.is_common();
-        let has_others = rarest.len() > 1;
         Self {
             wanted,
             worths: alternatives.iter().map(|other| other.worth).collect(),
             stems: alternatives.iter().map(|other| quoted(&other.stem)).collect(),
             score: score(plan),
-            any: joined(choosers.iter().map(|term| any_of(term)), " | "),
-            all: if is_common && has_others {
-                joined(rarest.iter().map(|term| any_of(term)), " & ")
-            } else {
-                String::new()
-            },
-            most: match (is_common, has_others) {
-                (false, _) => CANDIDATES,
-                (true, false) => COMMON_CANDIDATES,
-                (true, true) => COMMON_CANDIDATES_EACH,
-            },
+            choice: Choice::of(plan, is_wide),
         }
     }
 
@@ -213,20 +232,15 @@ impl<'a> Prepared<'a> {
 
     /// A statement over the candidates, with the parameters that all of them share.
     pub(super) fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
-        let chosen = match (self.any.is_empty(), self.all.is_empty()) {
-            (true, _) => NONE,
-            (false, true) => ANY,
-            (false, false) => COMMON,
-        };
-        let candidate = CANDIDATE.replace("CHOSEN", chosen).replace("FITS", &self.fits());
+        let candidate = CANDIDATE.replace("CHOSEN", &self.choice.condition()).replace("FITS", &self.fits());
         let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
         sql_query(candidate + over_candidates)
             .into_boxed::<Pg>()
             .bind::<Array<Double>, _>(&self.worths)
             .bind::<Array<Text>, _>(&self.stems)
-            .bind::<Text, _>(&self.any)
-            .bind::<Text, _>(&self.all)
-            .bind::<BigInt, _>(self.most)
+            .bind::<Text, _>(&self.choice.any)
+            .bind::<Array<Text>, _>(&self.choice.first)
+            .bind::<BigInt, _>(self.choice.most)
             .bind::<Text, _>(&self.wanted.filter.exact)
             .bind::<Nullable<Text>, _>(self.wanted.search.domain())
             .bind::<Array<Text>, _>(self.wanted.search.tags())
@@ -253,6 +267,18 @@ fn score(plan: &Plan) -> String {
         format!("greatest({})", joined(ranks, ", "))
     });
     joined(terms, " + ")
+}
+
+/// The three rarest of several words: where they stand together, the texts fit best.
+fn together(mut terms: Vec<&Term>) -> Option<String> {
+    terms.sort_by_key(|term| term.texts());
+    terms.dedup_by(|one, other| one.alternatives == other.alternatives);
+    terms.truncate(3);
+    (terms.len() > 1).then(|| joined(terms.into_iter().map(any_of), " & "))
+}
+
+fn one_of<'t>(terms: impl IntoIterator<Item = &'t Term>) -> String {
+    joined(terms.into_iter().map(any_of), " | ")
 }
 
 fn any_of(term: &Term) -> String {

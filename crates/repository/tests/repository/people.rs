@@ -285,6 +285,19 @@ async fn whoever_names_a_domain_without_a_pause_does_not_keep_what_is_in_it_from
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_move_does_not_wait_for_ever_for_another() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let other = db.client().await;
+    let [from, to] = [domain(&repository, "a").await, domain(&repository, "b").await];
+    other.batch_execute(&format!("SELECT pg_advisory_lock(hashtextextended('move {from}', 0))")).await.unwrap();
+    let held = repository.domain_delete(from, Some(to), None, &free()).await;
+    assert!(matches!(held, Err(Error::Held)), "{held:?}");
+    other.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    assert!(repository.domain_delete(from, Some(to), None, &free()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_moves_in_opposite_directions_one_comes_to_its_end() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

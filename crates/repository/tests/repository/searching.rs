@@ -118,6 +118,33 @@ async fn rare_words_put_texts_in_front() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn texts_with_a_rare_word_are_found_behind_thousands_with_a_common_one_and_pages_do_not_overlap() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let many = "INSERT INTO knowledge (content, content_hash)
+                SELECT 'a stone, number ' || n, n::text::bytea FROM generate_series(1, 5100) AS n;
+                INSERT INTO knowledge (content, content_hash)
+                SELECT 'wolframite is a stone, number ' || n, ('w' || n)::bytea FROM generate_series(1, 25) AS n";
+    db.client().await.batch_execute(many).await.unwrap();
+    count(&repository).await;
+    for (limit, pages, is_wide) in [(10, 3, false), (40, 2, true)] {
+        let mut seen = Vec::new();
+        let mut page = Search { limit, ..search("wolframite stone") };
+        for _ in 0..pages {
+            let found = answer(&repository, page.clone()).await;
+            assert_eq!(found.is_wide, is_wide, "{limit}");
+            seen.extend(found.hits.into_iter().map(|hit| hit.content));
+            (page.offset, page.wide) = (page.offset + limit, Some(found.is_wide));
+        }
+        let rare = seen.iter().take_while(|content| content.starts_with("wolframite")).count();
+        assert_eq!((rare, seen.len()), (25, if is_wide { 80 } else { 25 }), "{limit}");
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), if is_wide { 80 } else { 25 }, "{limit}: a text is on one page alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slips_layouts_and_starts_are_understood_once_the_words_are_counted() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

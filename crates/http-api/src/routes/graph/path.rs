@@ -117,7 +117,8 @@ impl From<Graph> for PathView {
     fn from(graph: Graph) -> Self {
         Self {
             hops: graph.edges.len(),
-            cost: graph.edges.iter().map(|edge| cost(edge.weight)).sum::<f64>().max(0.0),
+            // Not `sum`, which makes -0 of nothing.
+            cost: graph.edges.iter().fold(0.0, |sum, edge| sum + cost(edge.weight)),
             nodes: graph.nodes.into_iter().map(NodeView::from).collect(),
             links: graph.edges.into_iter().map(EdgeView::from).collect(),
         }

@@ -151,8 +151,9 @@ struct Explanation {
 impl SearchResponse {
     pub(crate) fn new(found: Found, offset: u32, mark: Mark, explain: bool, took: Duration) -> Self {
         let seen = u64::from(offset) + u64::try_from(found.hits.len()).unwrap_or_default();
-        let next_cursor =
-            u32::try_from(seen).ok().filter(|_| seen < found.total).and_then(|seen| super::cursor(mark, seen));
+        let is_wide = found.is_wide;
+        let place = u32::try_from(seen).ok().map(|seen| super::Place { mark, is_wide, seen });
+        let next_cursor = place.filter(|_| seen < found.total).and_then(super::Place::cursor);
         let Plan { terms, corrected, unknown } = found.plan;
         Self {
             results: found.hits.into_iter().map(|hit| SearchResult::new(hit, explain)).collect(),
