@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::error::{Chain, Result};
+use crate::error::{Chain, Error, Result};
 
 /// Texts that are counted in one transaction.
 const COUNTED_AT_ONCE: i32 = 10_000;
@@ -169,7 +169,9 @@ impl Repository {
     }
 
     async fn search_keep_up(&self) -> Result<()> {
-        self.words_count(SETTLED).await?;
+        if self.words_count(SETTLED).await? {
+            self.words_index().await;
+        }
         self.words_refresh().await?;
         self.searches_record().await
     }
@@ -193,6 +195,20 @@ impl Repository {
             })
             .await?;
         Ok(counted.counted > 0)
+    }
+
+    /// Puts new texts into the index: until then every search reads the whole list of them, up to 4 MB. Postgres does so by
+    /// itself when the list is full, and makes a writer wait for it; and only the index's owner may ask for it.
+    async fn words_index(&self) {
+        let index =
+            "SET LOCAL statement_timeout = '60s'; SELECT gin_clean_pending_list(to_regclass('knowledge_search_idx'))";
+        let indexed = async {
+            let mut connection = self.connection().await?;
+            connection.transaction(async |tx| Ok::<_, Error>(tx.batch_execute(index).await?)).await
+        };
+        if let Err(error) = indexed.await {
+            tracing::debug!(error = %Chain(&error), "Postgres puts new texts into the index by itself");
+        }
     }
 
     /// Takes over what was counted since the last time.
