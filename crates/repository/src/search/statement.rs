@@ -31,9 +31,6 @@ WITH candidate AS NOT MATERIALIZED (
     FROM knowledge k WHERE CHOSEN OFFSET 0
 )";
 
-/// Any of the choosing words.
-const ANY: &str = "k.search @@ $3::tsquery AND FITS LIMIT $5";
-
 /// There is no word to choose by.
 const NONE: &str = "false";
 
@@ -109,26 +106,33 @@ pub(super) struct Prepared<'a> {
 struct Choice {
     first: Vec<String>,
     any: String,
-    /// Of each so many.
+    /// Of each so many …
     most: i64,
+    /// … the first in this order, where it is asked for and there may be more; else as they lie on disk.
+    order: &'static str,
 }
 
 impl Choice {
     /// The texts that hold a rare word; with `is_wide` others too, after those.
-    fn of(plan: &Plan, is_wide: bool) -> Self {
+    fn of(plan: &Plan, is_wide: bool, sort: SearchSort) -> Self {
         let choosers = plan.choosers();
+        let order = match sort {
+            SearchSort::CreatedAt => "ORDER BY k.created_at DESC, k.id DESC",
+            SearchSort::UpdatedAt => "ORDER BY k.updated_at DESC, k.id DESC",
+            SearchSort::Relevance | SearchSort::Confidence => "",
+        };
         let rare = one_of(choosers.iter().copied());
         if is_wide {
             let others = plan.terms.iter().filter(|term| !choosers.contains(term)).collect();
             let first = [Some(rare), together(others)].into_iter().flatten().collect();
-            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH };
+            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH, order };
         }
         if !plan.is_common() {
-            return Self { first: Vec::new(), any: rare, most: CANDIDATES };
+            return Self { first: Vec::new(), any: rare, most: CANDIDATES, order: "" };
         }
         match together(plan.terms.iter().collect()) {
-            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH },
-            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES },
+            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH, order },
+            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES, order },
         }
     }
 
@@ -138,12 +142,11 @@ impl Choice {
         if self.any.is_empty() {
             return NONE.to_owned();
         }
+        let of = |query: &str| format!("k.search @@ {query}::tsquery AND FITS {} LIMIT $5", self.order);
         if self.first.is_empty() {
-            return ANY.to_owned();
+            return of("$3");
         }
-        let some = |query: &str| {
-            format!("(SELECT k.ctid FROM knowledge k WHERE k.search @@ {query}::tsquery AND FITS LIMIT $5)")
-        };
+        let some = |query: &str| format!("(SELECT k.ctid FROM knowledge k WHERE {})", of(query));
         let first = (1..=self.first.len()).map(|place| some(&format!("$4[{place}]")));
         format!("k.ctid = ANY (ARRAY({}))", joined(first.chain([some("$3")]), " UNION "))
     }
@@ -173,7 +176,7 @@ impl<'a> Prepared<'a> {
             worths: alternatives.iter().map(|other| other.worth).collect(),
             stems: alternatives.iter().map(|other| quoted(&other.stem)).collect(),
             score: score(plan),
-            choice: Choice::of(plan, is_wide),
+            choice: Choice::of(plan, is_wide, wanted.search.sort),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kos_model::knowledge::KnowledgeDraft;
-use kos_repository::{Found, Repository, Search, SearchFilter, Searched};
+use kos_repository::{Found, Repository, Search, SearchFilter, SearchSort, Searched};
 use kos_search::Query;
 use kos_test_support::TestDb;
 
@@ -141,6 +141,22 @@ async fn texts_with_a_rare_word_are_found_behind_thousands_with_a_common_one_and
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), if is_wide { 80 } else { 25 }, "{limit}: a text is on one page alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_of_thousands_with_a_common_word_come_first_where_that_is_asked_for() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let many = "INSERT INTO knowledge (content, content_hash, created_at)
+                SELECT 'a stone, a rock, number ' || n, n::text::bytea, timestamptz '2020-01-01Z' + n * interval '1 minute'
+                FROM generate_series(1, 2500) AS n";
+    db.client().await.batch_execute(many).await.unwrap();
+    count(&repository).await;
+    for query in ["stone", "stone rock"] {
+        let hits = answer(&repository, Search { sort: SearchSort::CreatedAt, ..search(query) }).await.hits;
+        let newest: Vec<String> = (2491..=2500).rev().map(|n| format!("a stone, a rock, number {n}")).collect();
+        assert_eq!(hits.into_iter().map(|hit| hit.content).collect::<Vec<_>>(), newest, "{query}");
     }
 }
 
