@@ -274,7 +274,7 @@ fn score(plan: &Plan) -> String {
 
 /// The three rarest of several words: where they stand together, the texts fit best.
 fn together(mut terms: Vec<&Term>) -> Option<String> {
-    terms.sort_by_key(|term| term.texts());
+    terms.sort_by(|one, other| (one.texts(), &one.word).cmp(&(other.texts(), &other.word)));
     terms.dedup_by(|one, other| one.alternatives == other.alternatives);
     terms.truncate(3);
     (terms.len() > 1).then(|| joined(terms.into_iter().map(any_of), " & "))

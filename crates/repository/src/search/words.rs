@@ -18,12 +18,17 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::database::Repository;
-use crate::error::{Chain, Error, Result};
+use crate::error::{Chain, Result};
 
 /// Texts that are counted in one transaction.
 const COUNTED_AT_ONCE: i32 = 10_000;
 /// How many queries without a result are remembered until they are written down.
 const GAPS: usize = 1_000;
+
+const INDEX_NEW: &str = "
+SET LOCAL statement_timeout = '60s';
+SELECT gin_clean_pending_list(oid) FROM pg_class
+WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE')";
 
 /// Between two looks at what there is to count.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -170,7 +175,7 @@ impl Repository {
 
     async fn search_keep_up(&self) -> Result<()> {
         if self.words_count(SETTLED).await? {
-            self.words_index().await;
+            self.words_index().await?;
         }
         self.words_refresh().await?;
         self.searches_record().await
@@ -197,18 +202,11 @@ impl Repository {
         Ok(counted.counted > 0)
     }
 
-    /// Puts new texts into the index: until then every search reads the whole list of them, up to 4 MB. Postgres does so by
-    /// itself when the list is full, and makes a writer wait for it; and only the index's owner may ask for it.
-    async fn words_index(&self) {
-        let index =
-            "SET LOCAL statement_timeout = '60s'; SELECT gin_clean_pending_list(to_regclass('knowledge_search_idx'))";
-        let indexed = async {
-            let mut connection = self.connection().await?;
-            connection.transaction(async |tx| Ok::<_, Error>(tx.batch_execute(index).await?)).await
-        };
-        if let Err(error) = indexed.await {
-            tracing::debug!(error = %Chain(&error), "Postgres puts new texts into the index by itself");
-        }
+    /// Puts new texts into the index, if that is ours: until then every search reads the whole list of them, up to 4 MB.
+    /// Postgres does so by itself when the list is full, and makes a writer wait for it.
+    async fn words_index(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        Ok(connection.transaction(async |tx| tx.batch_execute(INDEX_NEW).await).await?)
     }
 
     /// Takes over what was counted since the last time.
