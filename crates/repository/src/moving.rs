@@ -136,7 +136,7 @@ impl Repository {
                     if grip == Grip::Sole && step.is_all {
                         return Ok(Some(emitted));
                     }
-                    if moved > most {
+                    if !step.is_all && moved > most {
                         return Err(Error::Held);
                     }
                     // What was asked for has begun.
