@@ -18,6 +18,8 @@ const CANDIDATES: i64 = 5_000;
 const COMMON_CANDIDATES: i64 = 2_000;
 /// The same where some texts come before others, of either.
 const CANDIDATES_EACH: i64 = 1_000;
+/// Texts with a word that are all put in order where the newest are wanted: the word may stand in old ones alone.
+const SORTED: u64 = 100_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
@@ -108,31 +110,34 @@ struct Choice {
     any: String,
     /// Of each so many …
     most: i64,
-    /// … the first in this order, where it is asked for and there may be more; else as they lie on disk.
-    order: &'static str,
+    /// … those that are newest by this column, where that is asked for and there may be more; else as they lie on disk.
+    newest: Option<&'static str>,
+    /// Whether the newest are found by putting all that fulfil it in order; else by looking through the newest texts.
+    is_sorted: bool,
 }
 
 impl Choice {
     /// The texts that hold a rare word; with `is_wide` others too, after those.
     fn of(plan: &Plan, is_wide: bool, sort: SearchSort) -> Self {
         let choosers = plan.choosers();
-        let order = match sort {
-            SearchSort::CreatedAt => "ORDER BY k.created_at DESC, k.id DESC",
-            SearchSort::UpdatedAt => "ORDER BY k.updated_at DESC, k.id DESC",
-            SearchSort::Relevance | SearchSort::Confidence => "",
+        let newest = match sort {
+            SearchSort::CreatedAt => Some("created_at"),
+            SearchSort::UpdatedAt => Some("updated_at"),
+            SearchSort::Relevance | SearchSort::Confidence => None,
         };
+        let is_sorted = plan.terms.iter().map(Term::texts).sum::<u64>() <= SORTED;
         let rare = one_of(choosers.iter().copied());
         if is_wide {
             let others = plan.terms.iter().filter(|term| !choosers.contains(term)).collect();
             let first = [Some(rare), together(others)].into_iter().flatten().collect();
-            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH, order };
+            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH, newest, is_sorted };
         }
         if !plan.is_common() {
-            return Self { first: Vec::new(), any: rare, most: CANDIDATES, order: "" };
+            return Self { first: Vec::new(), any: rare, most: CANDIDATES, newest: None, is_sorted };
         }
         match together(plan.terms.iter().collect()) {
-            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH, order },
-            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES, order },
+            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH, newest, is_sorted },
+            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES, newest, is_sorted },
         }
     }
 
@@ -142,13 +147,26 @@ impl Choice {
         if self.any.is_empty() {
             return NONE.to_owned();
         }
-        let of = |query: &str| format!("k.search @@ {query}::tsquery AND FITS {} LIMIT $5", self.order);
-        if self.first.is_empty() {
-            return of("$3");
+        if self.first.is_empty() && self.newest.is_none() {
+            return "k.search @@ $3::tsquery AND FITS LIMIT $5".to_owned();
         }
-        let some = |query: &str| format!("(SELECT k.ctid FROM knowledge k WHERE {})", of(query));
+        let some = |query: &str| self.some(&format!("k.search @@ {query}::tsquery AND FITS"));
         let first = (1..=self.first.len()).map(|place| some(&format!("$4[{place}]")));
         format!("k.ctid = ANY (ARRAY({}))", joined(first.chain([some("$3")]), " UNION "))
+    }
+
+    /// Where some of those lie that fulfil a condition.
+    fn some(&self, condition: &str) -> String {
+        match (self.newest, self.is_sorted) {
+            (None, _) => format!("(SELECT k.ctid FROM knowledge k WHERE {condition} LIMIT $5)"),
+            (Some(time), true) => format!(
+                "(SELECT s.ctid FROM (SELECT k.ctid, k.{time}, k.id FROM knowledge k WHERE {condition} OFFSET 0) AS s
+                  ORDER BY s.{time} DESC, s.id DESC LIMIT $5)"
+            ),
+            (Some(time), false) => {
+                format!("(SELECT k.ctid FROM knowledge k WHERE {condition} ORDER BY k.{time} DESC, k.id DESC LIMIT $5)")
+            }
+        }
     }
 }
 
