@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::moving::{Grip, Leaving, Step, taken};
-use crate::reference::{References, Referred, changed};
+use crate::moving::{Leaving, Step};
+use crate::reference::changed;
 use crate::schema::domains;
 use crate::sorted::{Listed, Part, SortColumn};
 use crate::task::TaskOwner;
@@ -231,52 +231,35 @@ impl Repository {
         self.leave(Leaving::Domain { id, move_to }, version, terms).await
     }
 
-    /// A step of it: see [`Self::leave`].
-    pub(crate) async fn domain_leave_in_tx(
+    /// Moves a piece of what is in the domain.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when something is in it, but for what is in the bin, and nobody says where to.
+    pub(crate) async fn domain_empty_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        (id, grip): (DomainId, Grip),
+        id: DomainId,
         move_to: Option<DomainId>,
-        version: Option<i32>,
-        terms: &LeaseTerms,
-    ) -> Result<Option<Step>> {
-        let held = domains::table.find(id.0).select(domains::version);
-        let present = match grip {
-            Grip::Shared => held.for_no_key_update().first::<i32>(tx).await,
-            Grip::Sole => held.for_update().first::<i32>(tx).await,
-        };
-        let Some(present) = present.optional().map_err(taken)? else { return Ok(None) };
-        if version.is_some_and(|expected| expected != present) {
-            return Err(Error::Stale);
-        }
-        let to = move_to.map(|id| id.0);
-        References::default().with("move_to", Referred::Domain, to).hold_in_tx(tx).await?;
+    ) -> Result<Step> {
         if move_to.is_none() {
             unused_in_tx(tx, id).await?;
         }
-        let mut step = Step::of([
+        let to = move_to.map(|id| id.0);
+        Ok(Step::of([
             self.experts_move_in_tx(tx, id.0, to).await?,
             self.tasks_move_in_tx(tx, TaskOwner::Domain(id), to).await?,
             self.knowledge_move_in_tx(tx, id.0, to).await?,
-        ]);
-        if grip == Grip::Shared || !step.is_all {
-            return Ok(Some(step));
-        }
-        let mut told = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
-        diesel::delete(domains::table.find(id.0)).execute(tx).await?;
-        if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
-            fields.insert("moved_to".to_owned(), json!(to));
-        }
-        let event = NewEvent::new(Known::DomainDeleted.event_type(), told);
-        step.told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some(step))
+        ]))
     }
 }
 
-/// Nothing is in the domain, but for what is in the bin.
-///
-/// # Errors
-/// [`Error::InUse`] with the counts of what is.
+/// Removes a domain that nothing is in; what listeners are told of it.
+pub(crate) async fn domain_remove_in_tx(tx: &mut AsyncPgConnection, id: DomainId) -> Result<Value> {
+    let record = domain_in_tx(tx, id).await?.ok_or(Error::Stale)?;
+    diesel::delete(domains::table.find(id.0)).execute(tx).await?;
+    Ok(record.told())
+}
+
 async fn unused_in_tx(tx: &mut AsyncPgConnection, id: DomainId) -> Result<()> {
     let Some(record) = domain_in_tx(tx, id).await? else { return Ok(()) };
     let users = [("knowledge", record.knowledge), ("tasks", record.tasks), ("experts", record.experts)];

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Error, Result};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
-use crate::moving::{Grip, Leaving, Moved, Step, taken};
+use crate::moving::{Leaving, Moved, Step};
 use crate::reference::{References, Referred, changed};
 use crate::schema::{expert_domains, experts};
 use crate::sorted::{Listed, Part, SortColumn};
@@ -294,51 +294,33 @@ impl Repository {
         self.leave(Leaving::Expert { id, move_to }, version, terms).await
     }
 
-    /// A step of it: see [`Self::leave`].
-    pub(crate) async fn expert_leave_in_tx(
+    /// Moves a piece of what points at the expert.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when something does and nobody says where to.
+    pub(crate) async fn expert_empty_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        (id, grip): (ExpertId, Grip),
+        id: ExpertId,
         move_to: Option<ExpertId>,
-        version: Option<i32>,
-        terms: &LeaseTerms,
-    ) -> Result<Option<Step>> {
-        let held = experts::table.find(id.0).select(experts::version);
-        let present = match grip {
-            Grip::Shared => held.for_no_key_update().first::<i32>(tx).await,
-            Grip::Sole => held.for_update().first::<i32>(tx).await,
-        };
-        let Some(present) = present.optional().map_err(taken)? else { return Ok(None) };
-        if version.is_some_and(|expected| expected != present) {
-            return Err(Error::Stale);
-        }
-        let to = move_to.map(|id| id.0);
-        References::default().with("move_to", Referred::Expert, to).hold_in_tx(tx).await?;
+    ) -> Result<Step> {
         if move_to.is_none() {
             unused_in_tx(tx, id).await?;
         }
-        let mut step = Step::of([
-            self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), to).await?,
-            self.interactions_move_in_tx(tx, id, to).await?,
-        ]);
-        if grip == Grip::Shared || !step.is_all {
-            return Ok(Some(step));
-        }
-        let mut told = expert_in_tx(tx, id).await?.ok_or(Error::Stale)?.told();
-        diesel::delete(experts::table.find(id.0)).execute(tx).await?;
-        if let (Some(fields), Some(to)) = (told.as_object_mut(), move_to) {
-            fields.insert("moved_to".to_owned(), json!(to));
-        }
-        let event = NewEvent::new(Known::ExpertDeleted.event_type(), told);
-        step.told_of.push(self.event_emit_in_tx(tx, event, terms).await?);
-        Ok(Some(step))
+        Ok(Step::of([
+            self.tasks_move_in_tx(tx, TaskOwner::Assignee(id), move_to.map(|id| id.0)).await?,
+            self.interactions_move_in_tx(tx, id, move_to.map(|id| id.0)).await?,
+        ]))
     }
 }
 
-/// Nothing points at the expert.
-///
-/// # Errors
-/// [`Error::InUse`] with the counts of what does.
+/// Removes an expert that nothing points at; what listeners are told of it.
+pub(crate) async fn expert_remove_in_tx(tx: &mut AsyncPgConnection, id: ExpertId) -> Result<Value> {
+    let record = expert_in_tx(tx, id).await?.ok_or(Error::Stale)?;
+    diesel::delete(experts::table.find(id.0)).execute(tx).await?;
+    Ok(record.told())
+}
+
 async fn unused_in_tx(tx: &mut AsyncPgConnection, id: ExpertId) -> Result<()> {
     let users: UsersRow = sql_query(USERS).bind::<SqlUuid, _>(id.0).get_result(tx).await?;
     if users.tasks + users.interactions > 0 {

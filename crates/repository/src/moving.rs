@@ -6,24 +6,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::result::Error as DieselError;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::result::{Error as DieselError, OptionalExtension as _};
+use diesel::sql_types::{BigInt, Integer, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use kos_model::event::Known;
 use kos_model::{DomainId, ExpertId};
 use secrecy::ExposeSecret;
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::database::{Repository, pooled};
+use crate::domain::domain_remove_in_tx;
 use crate::error::{Error, Result, is_late, is_raced};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
+use crate::expert::expert_remove_in_tx;
 use crate::knowledge::ATTEMPTS;
+use crate::reference::{References, Referred};
 
 /// How many moves go on at once: each has two connections.
 pub(crate) const MOVES: usize = 4;
 /// How long a further one waits for its turn.
 const TURN: Duration = Duration::from_secs(2);
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = Integer)]
+    version: i32,
+}
 
 #[derive(QueryableByName)]
 struct CountRow {
@@ -84,22 +95,50 @@ pub(crate) enum Leaving {
 }
 
 impl Leaving {
-    /// From where to where, if anything is to be moved.
-    fn way(self) -> Option<(Uuid, Uuid)> {
+    const fn kind(self) -> Referred {
         match self {
-            Self::Domain { id, move_to } => Some((id.0, move_to?.0)),
-            Self::Expert { id, move_to } => Some((id.0, move_to?.0)),
+            Self::Domain { .. } => Referred::Domain,
+            Self::Expert { .. } => Referred::Expert,
         }
+    }
+
+    const fn id(self) -> Uuid {
+        match self {
+            Self::Domain { id, .. } => id.0,
+            Self::Expert { id, .. } => id.0,
+        }
+    }
+
+    fn move_to(self) -> Option<Uuid> {
+        match self {
+            Self::Domain { move_to, .. } => move_to.map(|id| id.0),
+            Self::Expert { move_to, .. } => move_to.map(|id| id.0),
+        }
+    }
+
+    /// Holds what goes; its version, if it is there.
+    async fn hold_in_tx(self, tx: &mut AsyncPgConnection, grip: Grip) -> Result<Option<i32>> {
+        let table = match self {
+            Self::Domain { .. } => "domains",
+            Self::Expert { .. } => "experts",
+        };
+        let strength = match grip {
+            Grip::Shared => "NO KEY UPDATE",
+            Grip::Sole => "UPDATE",
+        };
+        let held = sql_query(format!("SELECT version FROM {table} WHERE id = $1 FOR {strength}"));
+        let held = held.bind::<SqlUuid, _>(self.id()).get_result::<VersionRow>(tx).await;
+        Ok(held.optional().map_err(taken)?.map(|row| row.version))
     }
 
     /// How many items are moved at the most: twice as many as there are now, and some. Whoever brings more meanwhile
     /// would never let it come to an end.
     async fn most(self, connection: &mut AsyncPgConnection) -> Result<usize> {
-        let (count, id) = match self {
-            Self::Domain { id, .. } => (OF_DOMAIN, id.0),
-            Self::Expert { id, .. } => (OF_EXPERT, id.0),
+        let count = match self {
+            Self::Domain { .. } => OF_DOMAIN,
+            Self::Expert { .. } => OF_EXPERT,
         };
-        let row: CountRow = sql_query(count).bind::<SqlUuid, _>(id).get_result(connection).await?;
+        let row: CountRow = sql_query(count).bind::<SqlUuid, _>(self.id()).get_result(connection).await?;
         Ok(usize::try_from(row.count).unwrap_or_default().saturating_mul(2).saturating_add(1_000))
     }
 }
@@ -116,14 +155,15 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Vec<Emitted>>> {
-        let _held = match leaving.way() {
-            Some((from, to)) => Some(self.move_hold(from, to).await?),
+        let _held = match leaving.move_to() {
+            Some(to) => Some(self.move_hold(leaving.id(), to).await?),
             None => None,
         };
         let mut connection = self.connection().await?;
-        let most = leaving.most(&mut connection).await?;
+        // Without a new place it ends by itself: whoever brings something has it refused.
+        let most = if leaving.move_to().is_some() { leaving.most(&mut connection).await? } else { usize::MAX };
         let (mut emitted, mut moved, mut version, mut races) = (Vec::new(), 0, version, 0);
-        let mut grip = Grip::after(leaving.way().is_none());
+        let mut grip = Grip::after(leaving.move_to().is_none());
         loop {
             let step = connection.transaction(async |tx| self.leave_in_tx(tx, leaving, grip, version, terms).await);
             match step.await {
@@ -155,10 +195,27 @@ impl Repository {
         version: Option<i32>,
         terms: &LeaseTerms,
     ) -> Result<Option<Step>> {
-        match leaving {
-            Leaving::Domain { id, move_to } => self.domain_leave_in_tx(tx, (id, grip), move_to, version, terms).await,
-            Leaving::Expert { id, move_to } => self.expert_leave_in_tx(tx, (id, grip), move_to, version, terms).await,
+        let Some(present) = leaving.hold_in_tx(tx, grip).await? else { return Ok(None) };
+        if version.is_some_and(|expected| expected != present) {
+            return Err(Error::Stale);
         }
+        References::default().with("move_to", leaving.kind(), leaving.move_to()).hold_in_tx(tx).await?;
+        let mut step = match leaving {
+            Leaving::Domain { id, move_to } => self.domain_empty_in_tx(tx, id, move_to).await?,
+            Leaving::Expert { id, move_to } => self.expert_empty_in_tx(tx, id, move_to).await?,
+        };
+        if grip == Grip::Shared || !step.is_all {
+            return Ok(Some(step));
+        }
+        let (event, mut told) = match leaving {
+            Leaving::Domain { id, .. } => (Known::DomainDeleted, domain_remove_in_tx(tx, id).await?),
+            Leaving::Expert { id, .. } => (Known::ExpertDeleted, expert_remove_in_tx(tx, id).await?),
+        };
+        if let (Some(fields), Some(to)) = (told.as_object_mut(), leaving.move_to()) {
+            fields.insert("moved_to".to_owned(), json!(to));
+        }
+        step.told_of.push(self.event_emit_in_tx(tx, NewEvent::new(event.event_type(), told), terms).await?);
+        Ok(Some(step))
     }
 
     /// Tells of a piece of so many items, where so many are moved at once.
@@ -193,7 +250,7 @@ impl Repository {
 }
 
 /// Why what is to be held could not be.
-pub(crate) fn taken(error: DieselError) -> Error {
+fn taken(error: DieselError) -> Error {
     if is_late(&error) { Error::Held } else { error.into() }
 }
 
