@@ -219,8 +219,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::InUse`] when something is in it and nobody says where to; [`Error::Dangling`] when `move_to` does
-    /// not exist; [`Error::Stale`] as in [`Self::domain_update`]; [`Error::Held`] as in
-    /// [`Self::leave`]; the database is unavailable.
+    /// not exist; [`Error::Stale`] as in [`Self::domain_update`]; [`Error::Held`] when others
+    /// keep it for themselves or bring more than is moved, and what was moved stays moved; the database is unavailable.
     pub async fn domain_delete(
         &self,
         id: DomainId,

@@ -282,8 +282,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::InUse`] when there are some and nobody says where to; [`Error::Dangling`] when `move_to` does not
-    /// exist; [`Error::Stale`] as in [`Self::expert_update`]; [`Error::Held`] as in
-    /// [`Self::leave`]; the database is unavailable.
+    /// exist; [`Error::Stale`] as in [`Self::expert_update`]; [`Error::Held`] when others
+    /// keep it for themselves or bring more than is moved, and what was moved stays moved; the database is unavailable.
     pub async fn expert_delete(
         &self,
         id: ExpertId,
