@@ -39,13 +39,17 @@ RETURN regexp_replace(translate($1, '/\<>&', '     '), '\.(?=\D)', ' ', 'g');
 
 -- The words of a text as the search knows them. The `russian` configuration stems Cyrillic by Russian rules
 -- and Latin words by English ones. Postgres takes up to 1 MiB of words: of a text with more, the start
--- is found. Not safe in parallel: to catch an error is to begin a subtransaction.
+-- is found. Not safe in parallel: to catch an error is to begin a subtransaction, which most texts are spared.
 CREATE FUNCTION knowledge_words(title text, content text) RETURNS tsvector
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     words text := search_text(concat_ws(E'\n', title, content));
     length integer := length(words);
 BEGIN
+    -- Too few to be too many, whatever they are made of.
+    IF length <= 32768 THEN
+        RETURN to_tsvector('pg_catalog.russian', words);
+    END IF;
     LOOP
         BEGIN
             RETURN to_tsvector('pg_catalog.russian', left(words, length));

@@ -1,10 +1,12 @@
 //! POST /knowledge/import
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::StreamExt;
-use kos_model::knowledge::transfer::{Chunk, ImportLine, ImportReport, Importer, LineError};
+use futures_util::StreamExt as _;
+use futures_util::future::join;
+use kos_model::knowledge::transfer::{Chunk, ImportFate, ImportLine, ImportReport, Importer, LineError};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -80,32 +82,54 @@ pub(crate) async fn handler(
     state: web::Data<State>,
     query: QueryString<ImportQuery>,
     request: HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
 ) -> Result<HttpResponse> {
     let tells = flag("events", query.0.events)?.unwrap_or_default();
     is_of(&request, NDJSON, |kind| ACCEPTED.contains(&kind))?;
-    let mut importer = Importer::default();
-    while let Some(bytes) = timeout(SILENCE, payload.next()).await.map_err(|_silent| ApiError::TooSlow(SILENCE))? {
-        for chunk in importer.feed(&bytes.map_err(|error| cut(&error))?) {
-            store(&state, &mut importer, chunk, tells).await?;
-        }
+    let mut reader = Reader { payload, importer: Importer::default(), read: VecDeque::new(), is_over: false };
+    // While one chunk is stored the next one is read.
+    let mut chunk = reader.next().await?;
+    while let Some(present) = chunk {
+        let lines: Vec<u64> = present.iter().map(ImportLine::number).collect();
+        let (stored, next) = join(store(&state, present, tells), reader.next()).await;
+        reader.importer.note(&lines, stored?);
+        chunk = next?;
     }
-    for chunk in importer.end() {
-        store(&state, &mut importer, chunk, tells).await?;
-    }
-    Ok(HttpResponse::Ok().json(ImportView::from(importer.into_report())))
+    Ok(HttpResponse::Ok().json(ImportView::from(reader.importer.into_report())))
 }
 
-async fn store(state: &State, importer: &mut Importer, chunk: Chunk, tells: bool) -> Result<()> {
-    let lines: Vec<u64> = chunk.iter().map(ImportLine::number).collect();
+/// The lines as they come in.
+struct Reader {
+    payload: web::Payload,
+    importer: Importer,
+    /// Chunks that came together with one before.
+    read: VecDeque<Chunk>,
+    is_over: bool,
+}
+
+impl Reader {
+    /// The next chunk; none when there is no more.
+    async fn next(&mut self) -> Result<Option<Chunk>> {
+        while self.read.is_empty() && !self.is_over {
+            match timeout(SILENCE, self.payload.next()).await.map_err(|_silent| ApiError::TooSlow(SILENCE))? {
+                Some(bytes) => self.read.extend(self.importer.feed(&bytes.map_err(|error| cut(&error))?)),
+                None => {
+                    self.is_over = true;
+                    self.read.extend(self.importer.end());
+                }
+            }
+        }
+        Ok(self.read.pop_front())
+    }
+}
+
+async fn store(state: &State, chunk: Chunk, tells: bool) -> Result<Vec<ImportFate>> {
     let (repository, intake) = (state.repository.clone(), state.engine.intake());
-    let fates = state
+    state
         .run(async move {
             let (fates, emitted) = repository.knowledge_import(&chunk, tells.then(|| intake.terms())).await?;
             intake.take_all(emitted);
             Ok(fates)
         })
-        .await?;
-    importer.note(&lines, fates);
-    Ok(())
+        .await
 }
