@@ -16,6 +16,9 @@ CREATE TABLE knowledge_links (
     -- How many of its ends were deleted: a link is in answers only while none was. Kept here, so that a walk
     -- need not look at what it leads to.
     gone_ends smallint NOT NULL DEFAULT 0,
+    -- The transaction that last changed whether it is in answers, or how strong it is: who holds the links in
+    -- memory asks for what happened since his snapshot.
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT knowledge_links_pkey PRIMARY KEY (id),
     CONSTRAINT knowledge_links_source_id_fkey FOREIGN KEY (source_id) REFERENCES knowledge (id) ON DELETE CASCADE,
     CONSTRAINT knowledge_links_target_id_fkey FOREIGN KEY (target_id) REFERENCES knowledge (id) ON DELETE CASCADE,
@@ -40,6 +43,56 @@ WHERE valid_to IS NULL AND gone_ends = 0;
 -- Lists, with what is past, in the order in which they were made.
 CREATE INDEX knowledge_links_source_id_idx ON knowledge_links (source_id, id);
 CREATE INDEX knowledge_links_target_id_idx ON knowledge_links (target_id, id);
+CREATE INDEX knowledge_links_changed_in_idx ON knowledge_links (changed_in);
+
+CREATE FUNCTION link_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.changed_in := pg_current_xact_id();
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER link_changed BEFORE UPDATE ON knowledge_links FOR EACH ROW
+WHEN ((OLD.weight, OLD.gone_ends, OLD.valid_to IS NULL) IS DISTINCT FROM (NEW.weight, NEW.gone_ends, NEW.valid_to IS NULL))
+EXECUTE FUNCTION link_changed();
+
+-- Links that are gone without a trace, with an item that was purged; until everybody can know of it.
+CREATE TABLE link_removals (
+    id uuid NOT NULL,
+    source_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
+
+CREATE FUNCTION link_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO link_removals (id, source_id, target_id) SELECT id, source_id, target_id FROM removed;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER link_removed AFTER DELETE ON knowledge_links REFERENCING OLD TABLE AS removed
+FOR EACH STATEMENT EXECUTE FUNCTION link_removed();
+
+-- Removals before `forgotten` are forgotten: who does not know of all of them reads every link again. Those
+-- before `next` will be, the next time.
+CREATE TABLE link_horizon (
+    forgotten xid8 NOT NULL,
+    next xid8 NOT NULL
+);
+CREATE UNIQUE INDEX link_horizon_single_key ON link_horizon ((true));
+INSERT INTO link_horizon VALUES ('0', '0');
+
+-- A database that was restored elsewhere has numbers that are still to come there: hence `least`.
+CREATE FUNCTION link_removals_forget() RETURNS bigint LANGUAGE sql AS $$
+    WITH horizon AS (
+        UPDATE link_horizon SET
+            forgotten = least(next, pg_snapshot_xmin(pg_current_snapshot())), next = pg_snapshot_xmin(pg_current_snapshot())
+        RETURNING forgotten
+    ), gone AS (
+        DELETE FROM link_removals WHERE changed_in < (SELECT forgotten FROM horizon) RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
 
 -- Counts, and does not look, because both ends may come and go at the same time. Who makes a link holds its
 -- ends (FOR SHARE), so that none is overlooked.
@@ -75,3 +128,30 @@ CREATE TABLE link_dismissals (
     CONSTRAINT link_dismissals_order_check CHECK (low_id < high_id)
 );
 CREATE INDEX link_dismissals_high_id_idx ON link_dismissals (high_id);
+
+-- What became of the links since a snapshot; no kind where one is gone. A snapshot does not see the transactions that
+-- began after it and those that were under way. Numbers that are still to come are of another server, from which the
+-- rows were restored. Planned once: it is asked before each walk.
+CREATE FUNCTION link_changes(since pg_snapshot, at_most bigint)
+RETURNS TABLE (id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY
+    (SELECT r.id, r.source_id, r.target_id, NULL::text, NULL::double precision FROM link_removals r
+     WHERE r.changed_in >= pg_snapshot_xmax(since) AND r.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+     ORDER BY r.changed_in LIMIT at_most)
+    UNION ALL
+    SELECT r.id, r.source_id, r.target_id, NULL, NULL
+    FROM pg_snapshot_xip(since) AS x (changed_in)
+         CROSS JOIN LATERAL (SELECT * FROM link_removals r WHERE r.changed_in = x.changed_in OFFSET 0) AS r
+    UNION ALL
+    (SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+     FROM knowledge_links l
+     WHERE l.changed_in >= pg_snapshot_xmax(since) AND l.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+     ORDER BY l.changed_in LIMIT at_most)
+    UNION ALL
+    SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+    FROM pg_snapshot_xip(since) AS x (changed_in)
+         CROSS JOIN LATERAL (SELECT * FROM knowledge_links l WHERE l.changed_in = x.changed_in OFFSET 0) AS l;
+END
+$$;

@@ -1,21 +1,21 @@
 //! The path of the least cost: Dijkstra's search from both ends at once.
 //!
 //! A path may be cheap and long or dear and short, and the number of its links is limited: so a node keeps
-//! every way to it that no other beats in both. Links are asked for many nodes at a time, those first whose
+//! every way to it that no other beats in both. Of the ways that lead on from a node only the cheapest is looked at; the
+//! next cheapest when its turn has come. Links that are not held are asked for many nodes at a time, those first whose
 //! turn comes soonest.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt as _};
 use kos_model::{KnowledgeId, LinkId};
 
+use crate::adjacency::Adjacency;
 use crate::route::{Route, Search, Wanted};
-use crate::walk::Adjacent;
+use crate::walk::{Adjacent, Walk};
 
 /// What every link costs, however strong: of two equally strong paths the shorter one is better.
 const STEP: f64 = 0.01;
-/// Nodes whose links are asked for at once, most of them before their turn: of more, many never have one; with fewer
-/// the questions cost more than the answers.
-const AHEAD: usize = 48;
 
 /// What it costs to walk over a link: the stronger, the cheaper.
 #[must_use]
@@ -24,193 +24,312 @@ pub fn cost(weight: f64) -> f64 {
 }
 
 /// One way to a node.
-#[derive(Debug)]
-struct Label {
+#[derive(Clone, Copy, Debug)]
+struct Way {
     node: KnowledgeId,
     cost: f64,
     hops: u32,
-    /// The last link, and the way to where it begins.
-    from: Option<(LinkId, usize)>,
+    last: Option<Last>,
+}
+
+/// The last link of a way.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    link: LinkId,
+    /// The way to where it begins.
+    from: usize,
+    /// Its place among the links of that node.
+    place: usize,
+}
+
+/// Where the search from one end has links from; of each node the strongest first.
+#[derive(Debug)]
+enum Links<'l> {
+    /// Those that were asked for.
+    Asked(HashMap<KnowledgeId, Vec<Adjacent>>),
+    /// Those that are held, as far as the walk allows them.
+    Held(&'l Adjacency, Walk),
+}
+
+impl Links<'_> {
+    fn are_known(&self, node: KnowledgeId) -> bool {
+        match self {
+            Self::Asked(links) => links.contains_key(&node),
+            Self::Held(..) => true,
+        }
+    }
+
+    /// The links of a node from this place on, with their places.
+    fn of(&self, node: KnowledgeId, from: usize) -> impl Iterator<Item = (usize, Adjacent)> {
+        let (asked, held) = match self {
+            Self::Asked(links) => (links.get(&node), None),
+            Self::Held(links, walk) => (None, Some(links.walked(node, walk, from))),
+        };
+        let asked = asked.into_iter().flatten().copied().enumerate().skip(from);
+        asked.chain(held.into_iter().flatten())
+    }
 }
 
 /// The search from one end. Costs are never negative, so their bits are in their order.
 #[derive(Debug)]
-struct Half {
-    labels: Vec<Label>,
-    at: HashMap<KnowledgeId, Vec<usize>>,
+struct Half<'l> {
+    ways: Vec<Way>,
+    /// The next way from each node that was reached, by cost.
     queue: BTreeSet<(u64, u32, usize)>,
-    links: HashMap<KnowledgeId, Vec<Adjacent>>,
+    /// The ways by which each node was reached, ever dearer and shorter.
+    reached: HashMap<KnowledgeId, Vec<usize>>,
+    links: Links<'l>,
+    /// Links that were looked at.
+    work: usize,
 }
 
-impl Half {
-    fn new(end: KnowledgeId) -> Self {
+impl<'l> Half<'l> {
+    fn new(end: KnowledgeId, links: Links<'l>) -> Self {
         Self {
-            labels: vec![Label { node: end, cost: 0.0, hops: 0, from: None }],
-            at: HashMap::from([(end, vec![0])]),
+            ways: vec![Way { node: end, cost: 0.0, hops: 0, last: None }],
             queue: BTreeSet::from([(0, 0, 0)]),
-            links: HashMap::new(),
+            reached: HashMap::new(),
+            links,
+            work: 0,
         }
     }
 
+    /// What a way costs at least to a node that was not reached.
     fn least(&self) -> Option<f64> {
         self.queue.first().map(|(bits, _, _)| f64::from_bits(*bits))
     }
 
+    fn way(&self, index: usize) -> Option<&Way> {
+        self.ways.get(index)
+    }
+
+    fn reached(&self, node: KnowledgeId) -> impl Iterator<Item = (usize, &Way)> {
+        self.reached.get(&node).into_iter().flatten().filter_map(|index| Some((*index, self.way(*index)?)))
+    }
+
+    /// Whether a node was reached by a way that is cheaper, since it came earlier, and no longer.
+    fn is_beaten(&self, node: KnowledgeId, hops: u32) -> bool {
+        // The last is the shortest.
+        let shortest = self.reached.get(&node).and_then(|ways| ways.last()).and_then(|way| self.way(*way));
+        shortest.is_some_and(|way| way.hops <= hops)
+    }
+
     /// The nodes that come next and whose links are not known, when the very next is one of them; the others only as far
     /// as a way to them costs less than so much.
-    fn missing(&self, below: f64) -> Vec<KnowledgeId> {
+    fn missing(&self, below: f64, ahead: usize) -> Vec<KnowledgeId> {
         let unknown = |(_, _, index): &(u64, u32, usize)| {
-            self.labels.get(*index).map(|label| label.node).filter(|node| !self.links.contains_key(node))
+            self.way(*index).map(|way| way.node).filter(|node| !self.links.are_known(*node))
         };
         let Some(next) = self.queue.first().and_then(unknown) else { return Vec::new() };
         let useful = self.queue.iter().take_while(|(cost, _, _)| f64::from_bits(*cost) < below);
-        let mut nodes: Vec<_> = useful.filter_map(unknown).take(AHEAD).chain([next]).collect();
+        let mut nodes: Vec<_> = useful.filter_map(unknown).take(ahead).chain([next]).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
     }
 
-    /// Keeps a way to a node, unless another is as cheap and as short; says where it is kept.
-    fn keep(&mut self, label: Label) -> Option<usize> {
-        let (labels, queue) = (&mut self.labels, &mut self.queue);
-        let ways = self.at.entry(label.node).or_default();
-        let beats = |a: &Label, b: &Label| a.cost <= b.cost && a.hops <= b.hops;
-        if ways.iter().filter_map(|way| labels.get(*way)).any(|known| beats(known, &label)) {
-            return None;
-        }
-        ways.retain(|way| match labels.get(*way) {
-            Some(known) if beats(&label, known) => {
-                queue.remove(&(known.cost.to_bits(), known.hops, *way));
-                false
-            }
-            _ => true,
-        });
-        let index = labels.len();
-        ways.push(index);
-        queue.insert((label.cost.to_bits(), label.hops, index));
-        labels.push(label);
-        Some(index)
+    /// Puts the way into the queue that leads on from another over its node's next link, from this place on, that
+    /// leads anywhere for less than so much.
+    fn lead_on(&mut self, from: usize, place: usize, below: f64) {
+        let Some(Way { node, cost: base, hops, .. }) = self.way(from).copied() else { return };
+        let hops = hops + 1;
+        let found = self
+            .links
+            .of(node, place)
+            .map(|(place, link)| (place, link, base + cost(link.weight)))
+            .take_while(|(_, _, cost)| *cost < below)
+            .find(|(_, link, _)| !self.is_beaten(link.there, hops));
+        let Some((place, link, cost)) = found else { return };
+        self.queue.insert((cost.to_bits(), hops, self.ways.len()));
+        let last = Some(Last { link: link.link, from, place });
+        self.ways.push(Way { node: link.there, cost, hops, last });
     }
 
     /// The nodes from a way's end back to where the search began, and the links between them.
-    fn way(&self, index: usize) -> (Vec<KnowledgeId>, Vec<LinkId>) {
+    fn back(&self, index: usize) -> (Vec<KnowledgeId>, Vec<LinkId>) {
         let (mut nodes, mut links, mut at) = (Vec::new(), Vec::new(), Some(index));
-        while let Some(label) = at.and_then(|index| self.labels.get(index)) {
-            nodes.push(label.node);
-            links.extend(label.from.map(|(link, _)| link));
-            at = label.from.map(|(_, before)| before);
+        while let Some(way) = at.and_then(|index| self.way(index)) {
+            nodes.push(way.node);
+            links.extend(way.last.map(|last| last.link));
+            at = way.last.map(|last| last.from);
         }
         (nodes, links)
     }
 }
 
-/// The best path so far: its cost, and its ways from both ends.
-type Best = (f64, usize, usize);
+/// A path: the way to its middle from each end, and the link between the two, unless they meet in a node.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    cost: f64,
+    forth: usize,
+    link: Option<LinkId>,
+    back: usize,
+}
 
 /// A search for the path of the least cost.
 #[derive(Debug)]
-pub struct Cheapest {
-    forth: Half,
-    back: Half,
+pub struct Cheapest<'l> {
+    forth: Half<'l>,
+    back: Half<'l>,
     max_depth: u32,
     max_ways: usize,
     fan_out: usize,
-    best: Option<Best>,
+    ahead: usize,
+    best: Option<Path>,
     ended: bool,
     truncated: bool,
     /// Whether a way was longer than is allowed.
     cut: bool,
 }
 
-impl Cheapest {
+impl Cheapest<'static> {
     /// From one node to another, over at most `max_depth` links; it gives up when it keeps `max_ways` ways,
     /// and looks at no more than `fan_out` links of a node.
     #[must_use]
     pub fn new(from: KnowledgeId, to: KnowledgeId, max_depth: u32, max_ways: usize, fan_out: usize) -> Self {
+        let half = |end| Half::new(end, Links::Asked(HashMap::new()));
+        Self { fan_out, ..Self::between(half(from), half(to), max_depth, max_ways) }
+    }
+}
+
+impl<'l> Cheapest<'l> {
+    /// As [`Self::new`] over every link that is held and that the walk allows: it asks for nothing.
+    #[must_use]
+    pub fn over(
+        links: &'l Adjacency,
+        walk: &Walk,
+        (from, to): (KnowledgeId, KnowledgeId),
+        max_depth: u32,
+        max_ways: usize,
+    ) -> Self {
+        let forth = Half::new(from, Links::Held(links, walk.clone()));
+        Self::between(forth, Half::new(to, Links::Held(links, walk.reversed())), max_depth, max_ways)
+    }
+
+    fn between(forth: Half<'l>, back: Half<'l>, max_depth: u32, max_ways: usize) -> Self {
+        let is_there = forth.ways.first().map(|way| way.node) == back.ways.first().map(|way| way.node);
         Self {
-            forth: Half::new(from),
-            back: Half::new(to),
+            forth,
+            back,
             max_depth,
             max_ways,
-            fan_out,
-            best: (from == to).then_some((0.0, 0, 0)),
-            ended: from == to,
+            fan_out: usize::MAX,
+            ahead: 0,
+            best: is_there.then_some(Path { cost: 0.0, forth: 0, link: None, back: 0 }),
+            ended: is_there,
             truncated: false,
             cut: false,
         }
     }
 
+    /// Asks for the links of so many nodes more at once, before their turn, where a question costs more than an answer.
+    #[must_use]
+    pub const fn asking_ahead(mut self, ahead: usize) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
     /// What the path that was found costs.
     #[must_use]
     pub fn cost(&self) -> Option<f64> {
-        self.best.map(|(cost, _, _)| cost)
+        self.best.map(|path| path.cost)
     }
 
-    /// Takes the cheapest way of one side a link further.
-    fn settle(&mut self, backwards: bool) {
-        let (half, other) = if backwards { (&mut self.back, &self.forth) } else { (&mut self.forth, &self.back) };
+    /// What a path must cost less than.
+    fn limit(&self) -> f64 {
+        self.cost().unwrap_or(f64::INFINITY)
+    }
+
+    /// Which side goes on: each once, and then the one that had less to do.
+    fn is_backwards(&self) -> bool {
+        !self.forth.reached.is_empty() && (self.back.reached.is_empty() || self.back.work < self.forth.work)
+    }
+
+    /// Takes the cheapest way of one side, and looks where it leads.
+    fn settle(&mut self, backwards: bool, rest: f64) {
+        let below = self.limit() - rest;
+        let half = if backwards { &mut self.back } else { &mut self.forth };
         let Some((_, _, index)) = half.queue.pop_first() else { return };
-        let Some(label) = half.labels.get(index) else { return };
-        let (base, hops, node) = (label.cost, label.hops + 1, label.node);
-        if hops > self.max_depth {
+        let Some(way) = half.way(index).copied() else { return };
+        if let Some(last) = way.last {
+            half.lead_on(last.from, last.place + 1, below);
+        }
+        if half.is_beaten(way.node, way.hops) {
+            return;
+        }
+        half.reached.entry(way.node).or_default().push(index);
+        self.meet(backwards, index, way);
+        if way.hops == self.max_depth {
             self.cut = true;
             return;
         }
-        let links = half.links.get(&node).cloned().unwrap_or_default();
-        for link in links {
-            let cost = base + cost(link.weight);
-            if self.best.is_some_and(|(best, _, _)| cost >= best) {
-                continue;
+        let below = self.limit() - rest;
+        let half = if backwards { &mut self.back } else { &mut self.forth };
+        half.lead_on(index, 0, below);
+    }
+
+    /// Looks whether a way leads to what the other side has reached: whichever of two neighbours is reached last sees
+    /// the other.
+    fn meet(&mut self, backwards: bool, index: usize, way: Way) {
+        let (half, other) = if backwards { (&mut self.back, &self.forth) } else { (&mut self.forth, &self.back) };
+        let over = half.links.of(way.node, 0);
+        let over = over.map(|(_, link)| (link.there, Some(link.link), way.cost + cost(link.weight), way.hops + 1));
+        for (node, link, cost, hops) in [(way.node, None, way.cost, way.hops)].into_iter().chain(over) {
+            // The links that follow are dearer.
+            if self.best.is_some_and(|best| cost >= best.cost) {
+                break;
             }
-            let label = Label { node: link.there, cost, hops, from: Some((link.link, index)) };
-            let Some(kept) = half.keep(label) else { continue };
-            for met in other.at.get(&link.there).into_iter().flatten() {
-                let Some(rest) = other.labels.get(*met) else { continue };
-                let total = cost + rest.cost;
+            half.work += 1;
+            for (met, rest) in other.reached(node) {
+                let cost = cost + rest.cost;
                 if hops + rest.hops > self.max_depth {
                     self.cut = true;
-                } else if self.best.is_none_or(|(best, _, _)| total < best) {
-                    self.best = Some(if backwards { (total, *met, kept) } else { (total, kept, *met) });
+                } else if self.best.is_none_or(|best| cost < best.cost) {
+                    let (forth, back) = if backwards { (met, index) } else { (index, met) };
+                    self.best = Some(Path { cost, forth, link, back });
                 }
             }
         }
     }
 }
 
-impl Search for Cheapest {
+impl Search for Cheapest<'_> {
     fn wants(&mut self) -> Option<Wanted> {
         while !self.ended {
             let (Some(forth), Some(back)) = (self.forth.least(), self.back.least()) else { break };
-            if self.best.is_some_and(|(best, _, _)| best <= forth + back) {
+            if self.limit() <= forth + back {
                 break;
             }
-            if self.forth.labels.len() + self.back.labels.len() > self.max_ways {
+            if self.forth.ways.len() + self.back.ways.len() > self.max_ways {
                 self.give_up();
                 break;
             }
-            let backwards = self.back.queue.len() < self.forth.queue.len();
+            let backwards = self.is_backwards();
             let (half, rest) = if backwards { (&self.back, forth) } else { (&self.forth, back) };
-            let nodes = half.missing(self.best.map_or(f64::INFINITY, |(best, _, _)| best - rest));
+            let nodes = half.missing(self.limit() - rest, self.ahead);
             if !nodes.is_empty() {
                 return Some(Wanted { nodes, backwards });
             }
-            self.settle(backwards);
+            self.settle(backwards, rest);
         }
         None
     }
 
     fn take(&mut self, wanted: &Wanted, found: &[Adjacent]) {
         let half = if wanted.backwards { &mut self.back } else { &mut self.forth };
+        let Links::Asked(known) = &mut half.links else { return };
         for node in &wanted.nodes {
-            half.links.insert(*node, Vec::new());
+            known.insert(*node, Vec::new());
         }
-        for link in found {
-            let links = half.links.entry(link.here).or_default();
-            if links.len() < self.fan_out {
-                links.push(*link);
-            } else {
-                self.truncated = true;
-            }
+        for found in found.chunk_by(|one, other| one.here == other.here) {
+            let Some(links) = found.first().and_then(|link| known.get_mut(&link.here)) else { continue };
+            links.extend_from_slice(found);
+        }
+        for node in &wanted.nodes {
+            let Some(links) = known.get_mut(node) else { continue };
+            links.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+            self.truncated |= links.len() > self.fan_out;
+            links.truncate(self.fan_out);
         }
     }
 
@@ -220,12 +339,14 @@ impl Search for Cheapest {
     }
 
     fn route(&self) -> Option<Route> {
-        let (_, forth, back) = self.best?;
-        let (mut nodes, mut links) = self.forth.way(forth);
+        let Path { forth, link, back, .. } = self.best?;
+        let (mut nodes, mut links) = self.forth.back(forth);
         nodes.reverse();
         links.reverse();
-        let (rest, last) = self.back.way(back);
-        nodes.extend(rest.into_iter().skip(1));
+        let (rest, last) = self.back.back(back);
+        // Where they meet in a node, both have it.
+        nodes.extend(rest.into_iter().skip(usize::from(link.is_none())));
+        links.extend(link);
         links.extend(last);
         Some(Route { nodes, links })
     }
@@ -244,7 +365,7 @@ mod tests {
 
     /// The least cost within so many links, found the plain way.
     fn least(sketch: &Sketch, to: KnowledgeId, max_depth: u32) -> Option<f64> {
-        let mut costs = HashMap::from([(node(0), 0.0_f64)]);
+        let mut costs = HashMap::from_iter([(node(0), 0.0_f64)]);
         for _ in 0..max_depth {
             let mut next = costs.clone();
             for (from, to, weight) in &sketch.0 {
@@ -263,10 +384,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn what_is_found_is_a_path_within_the_limit_and_none_is_cheaper(
-            sketch in sketch(), to in 0u8..14, max_depth in 1u32..6,
+            sketch in sketch(), to in 0u8..14, max_depth in 1u32..6, ahead in 0usize..4,
         ) {
             let (from, to) = (node(0), node(to));
-            let mut search = Cheapest::new(from, to, max_depth, 10_000, 1_000);
+            let mut search = Cheapest::new(from, to, max_depth, 10_000, 1_000).asking_ahead(ahead);
             match (sketch.run(&mut search), least(&sketch, to, max_depth)) {
                 (Some(route), Some(least)) => {
                     prop_assert!(sketch.leads(&route, from, to), "{route:?}");

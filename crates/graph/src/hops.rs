@@ -1,7 +1,6 @@
 //! The path of the fewest links: from both ends at once, one level at a time, the smaller side first.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use kos_model::{KnowledgeId, LinkId};
 
 use crate::route::{Route, Search, Wanted};
@@ -18,7 +17,7 @@ struct Side {
 
 impl Side {
     fn new(end: KnowledgeId) -> Self {
-        Self { seen: HashMap::from([(end, (0, None))]), level: vec![end], depth: 0 }
+        Self { seen: HashMap::from_iter([(end, (0, None))]), level: vec![end], depth: 0 }
     }
 
     /// The nodes after `from` up to this side's end, and the links to them.
@@ -199,7 +198,7 @@ pub(crate) mod tests {
 
         /// The fewest links from one node to each other, found the plain way.
         fn distances(&self, from: KnowledgeId) -> HashMap<KnowledgeId, usize> {
-            let mut distances = HashMap::from([(from, 0)]);
+            let mut distances = HashMap::from_iter([(from, 0)]);
             let mut level = BTreeSet::from([from]);
             for depth in 1.. {
                 let next = level.iter().flat_map(|id| self.seen(*id, true, false)).map(|link| link.there);

@@ -3,6 +3,7 @@
 //! Pure: no database and no HTTP. A search asks for the links of the nodes that it needs next, and whoever
 //! runs it fetches them; so the same search runs over a table, and over a few lines of a test.
 
+mod adjacency;
 mod cheapest;
 mod format;
 mod hops;
@@ -16,6 +17,7 @@ mod walk;
 
 use kos_model::{KnowledgeId, LinkId, LinkKind};
 
+pub use adjacency::Adjacency;
 pub use cheapest::{Cheapest, cost};
 pub use format::{Document, Format};
 pub use hops::Hops;

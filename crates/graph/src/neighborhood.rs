@@ -1,7 +1,8 @@
 //! What lies around a node, level by level, the strongest links first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt as _};
 use kos_model::KnowledgeId;
 
 use crate::walk::Adjacent;

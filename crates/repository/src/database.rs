@@ -23,7 +23,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
-use crate::graph::{Degrees, OverviewCache};
+use crate::graph::{Degrees, HeldLinks, OverviewCache};
 use crate::moving::MOVES;
 use crate::seal::KeyRing;
 use crate::search::{NextLook, Tally, Words};
@@ -79,6 +79,7 @@ pub struct Repository {
     pub(crate) dropped: Arc<AtomicUsize>,
     pub(crate) overview: OverviewCache,
     pub(crate) degrees: Degrees,
+    pub(crate) links: HeldLinks,
     pub(crate) census: CensusCache,
     pub(crate) moves: Arc<Semaphore>,
 }
@@ -106,6 +107,7 @@ impl Repository {
             dropped: Arc::default(),
             overview: OverviewCache::default(),
             degrees: Degrees::default(),
+            links: HeldLinks::default(),
             census: CensusCache::default(),
             moves: Arc::new(Semaphore::new(MOVES)),
         })

@@ -86,6 +86,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable, or somebody holds a table for long; what was done stays done.
     pub async fn partitions_keep(&self, now: DateTime<Utc>, retention: Retention) -> Result<Kept> {
+        self.link_removals_forget().await?;
         let mut connection = self.connection().await?;
         let today = now.date_naive();
         let mut kept = Kept::default();

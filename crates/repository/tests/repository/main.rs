@@ -6,6 +6,7 @@ mod deliveries;
 mod embedded;
 mod emitting;
 mod health;
+mod held;
 mod holders;
 mod knowledge;
 mod links;

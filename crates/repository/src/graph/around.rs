@@ -1,0 +1,160 @@
+//! What lies around an item.
+
+use std::collections::HashMap;
+
+use diesel_async::AsyncPgConnection;
+use futures_util::future::try_join;
+use kos_graph::{Adjacency, Edge, Graph, Neighborhood, Node, Walk};
+use kos_model::KnowledgeId;
+
+use super::tables::{MAX_LINKS, adjacent, leading_on};
+use super::{degree, linked, missing_of, nodes_of};
+use crate::database::Repository;
+use crate::error::Result;
+
+/// Links of one node that a walk around an item follows, the strongest first.
+const FAN_OUT: usize = 200;
+
+/// How far a walk around an item goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// Links, at most.
+    pub depth: u32,
+    /// Nodes, at most.
+    pub limit: usize,
+    /// Count the links of each node in the whole graph.
+    pub degrees: bool,
+}
+
+/// What lies around an item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Around {
+    /// The nodes with their distance, the nearest first; their degrees are 0 unless they were to be counted.
+    pub nodes: Vec<(Node, u32)>,
+    /// The links, the strongest first.
+    pub edges: Vec<Edge>,
+    /// Nodes of which not every neighbour is here.
+    pub frontier: Vec<KnowledgeId>,
+    /// Whether something was left out.
+    pub truncated: bool,
+}
+
+/// What a walk came to, but for what people see of the nodes.
+struct Walked {
+    around: Neighborhood,
+    /// Nodes that were reached and not walked on from, although there is more behind them.
+    leading_on: Vec<KnowledgeId>,
+    edges: Vec<Edge>,
+    is_cut: bool,
+    /// How many links each node has that was reached.
+    degrees: Vec<u32>,
+}
+
+impl Repository {
+    /// What lies around an item. None when there is no such item.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn graph_around(&self, id: KnowledgeId, walk: &Walk, reach: Reach) -> Result<Option<Around>> {
+        // Without a transaction, which would cost as much again as a small walk: what is read was there, if not all
+        // of it at one moment.
+        let connection = self.connection().await?;
+        let on_the_way = walk.clone();
+        let walked = self.walk_held(&connection, move |links| Walked::over(links, id, &on_the_way, reach)).await?;
+        let (walked, nodes) = match walked {
+            Some(walked) => {
+                let mut nodes = nodes_of(&connection, None, &walked.ids()).await?;
+                if reach.degrees {
+                    walked.count(&mut nodes);
+                }
+                (walked, nodes)
+            }
+            None => match self.around_stored(&connection, id, walk, reach).await? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        // Deleted on the way, or never there.
+        let is_there = nodes.as_slice().first().is_some_and(|node| node.id == id);
+        Ok(is_there.then(|| walked.seen(nodes)))
+    }
+
+    /// A walk over the links in the table.
+    async fn around_stored(
+        &self,
+        reader: &AsyncPgConnection,
+        id: KnowledgeId,
+        walk: &Walk,
+        reach: Reach,
+    ) -> Result<Option<(Walked, Vec<Node>)>> {
+        let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
+        let start = [id];
+        let first = adjacent(reader, &start, walk, Some(FAN_OUT)).await?;
+        // What has a link is there.
+        if first.is_empty() && !missing_of(reader, &start).await?.is_empty() {
+            return Ok(None);
+        }
+        around.take(first);
+        while let Some(level) = around.wants() {
+            around.take(adjacent(reader, &level, walk, Some(FAN_OUT)).await?);
+        }
+        let ids = ids(&around);
+        let leading_on = leading_on(reader, around.unwalked(), &ids, walk);
+        let part = self.part(reader, &ids, walk, reach.degrees);
+        let (leading_on, (Graph { nodes, edges }, is_cut)) = try_join(leading_on, part).await?;
+        Ok(Some((Walked { around, leading_on, edges, is_cut, degrees: Vec::new() }, nodes)))
+    }
+}
+
+impl Walked {
+    /// A walk over links that are held.
+    fn over(links: &Adjacency, id: KnowledgeId, walk: &Walk, reach: Reach) -> Self {
+        let mut around = Neighborhood::new(id, reach.depth, reach.limit, FAN_OUT);
+        while let Some(level) = around.wants() {
+            around.take(links.adjacent(&level, walk, FAN_OUT + 1));
+        }
+        let ids = ids(&around);
+        let leading_on = links.leading_on(around.unwalked(), &ids, walk);
+        let mut edges = links.between(&ids, walk);
+        let is_cut = edges.len() > MAX_LINKS;
+        edges.truncate(MAX_LINKS);
+        let degrees = ids.iter().map(|id| degree(links, *id)).collect();
+        Self { around, leading_on, edges, is_cut, degrees }
+    }
+
+    fn ids(&self) -> Vec<KnowledgeId> {
+        ids(&self.around)
+    }
+
+    /// Says of each node how many links it has.
+    fn count(&self, nodes: &mut [Node]) {
+        let degrees: HashMap<KnowledgeId, u32> = self.ids().into_iter().zip(self.degrees.iter().copied()).collect();
+        for node in nodes {
+            node.degree = degrees.get(&node.id).copied().unwrap_or_default();
+        }
+    }
+
+    /// With what people see of the nodes. What was deleted on the way is left out.
+    fn seen(self, nodes: Vec<Node>) -> Around {
+        let depths: HashMap<KnowledgeId, u32> =
+            self.around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
+        let mut frontier = self.around.frontier().clone();
+        frontier.extend(self.leading_on);
+        let Graph { nodes, edges } = linked(nodes, self.edges);
+        Around {
+            nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
+            edges,
+            truncated: self.is_cut || !frontier.is_empty(),
+            frontier: frontier.into_iter().collect(),
+        }
+    }
+}
+
+fn ids(around: &Neighborhood) -> Vec<KnowledgeId> {
+    around.reached().iter().map(|reached| reached.id).collect()
+}
+
+fn with_depth(node: Node, depths: &HashMap<KnowledgeId, u32>) -> (Node, u32) {
+    let depth = depths.get(&node.id).copied().unwrap_or_default();
+    (node, depth)
+}

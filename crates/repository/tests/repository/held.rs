@@ -1,0 +1,160 @@
+//! Links that are held in the process: whoever changes them, and however, a walk sees them as they are.
+
+use kos_graph::{Direction, Walk};
+use kos_model::KnowledgeId;
+use kos_repository::{Around, PathRecord, PathWish, Reach, Repository};
+use kos_test_support::TestDb;
+
+use crate::builders::repository;
+
+const ITEMS: usize = 8;
+
+fn item(number: usize) -> KnowledgeId {
+    format!("01900000-0000-7000-8000-{number:012x}").parse().unwrap()
+}
+
+/// A database with items, and links from each to the next.
+async fn ring() -> TestDb {
+    let db = TestDb::new().await;
+    let mut statements = String::new();
+    for number in 0..ITEMS {
+        statements += &add_item(number);
+    }
+    for number in 0..ITEMS {
+        statements += &add_link(number, (number + 1) % ITEMS, 5);
+    }
+    db.client().await.batch_execute(&statements).await.unwrap();
+    db
+}
+
+fn add_item(number: usize) -> String {
+    let id = item(number);
+    format!("INSERT INTO knowledge (id, content, content_hash) VALUES ('{id}', 'item {number}', '{id}') ON CONFLICT DO NOTHING;")
+}
+
+fn add_link(source: usize, target: usize, tenths: usize) -> String {
+    format!(
+        "INSERT INTO knowledge_links (source_id, target_id, kind, weight)
+         SELECT '{}', '{}', 'supports', {tenths} / 10.0
+         WHERE (SELECT count(*) FROM knowledge WHERE id IN ('{0}', '{1}') AND deleted_at IS NULL) = 2
+         ON CONFLICT DO NOTHING;",
+        item(source),
+        item(target)
+    )
+}
+
+async fn around(repository: &Repository, number: usize) -> Option<Around> {
+    let walk = Walk::new(&[], Direction::Both, 0.0);
+    repository.graph_around(item(number), &walk, Reach { depth: 2, limit: 5, degrees: true }).await.unwrap()
+}
+
+async fn path(repository: &Repository, from: usize, to: usize, weighted: bool) -> PathRecord {
+    let walk = Walk::new(&[], Direction::Out, 0.1);
+    repository.graph_path(item(from), item(to), &walk, PathWish { weighted, max_depth: 5 }).await.unwrap()
+}
+
+/// All that the walks say.
+async fn seen(repository: &Repository) -> (Vec<Option<Around>>, Vec<PathRecord>) {
+    let (mut arounds, mut paths) = (Vec::new(), Vec::new());
+    for number in 0..ITEMS {
+        arounds.push(around(repository, number).await);
+        paths.push(path(repository, number, (number + 3) % ITEMS, true).await);
+        paths.push(path(repository, number, (number + 3) % ITEMS, false).await);
+    }
+    (arounds, paths)
+}
+
+/// What the table says, to a process that begins now.
+async fn stored(db: &TestDb) -> (Vec<Option<Around>>, Vec<PathRecord>) {
+    seen(&repository(db).await).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_others_do_to_links_a_walk_sees_it() {
+    let db = ring().await;
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    let client = db.client().await;
+    let mut chance = 7_usize;
+    let mut below = |limit: usize| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % limit
+    };
+    for step in 0..60 {
+        let (one, other, tenths) = (below(ITEMS), below(ITEMS - 1), below(10));
+        let link = format!("source_id = '{}' AND valid_to IS NULL", item(one));
+        let change = match below(7) {
+            0 | 1 => add_link(one, (one + 1 + other) % ITEMS, tenths),
+            2 => format!("UPDATE knowledge_links SET weight = {tenths} / 10.0 WHERE {link}"),
+            3 => format!("UPDATE knowledge_links SET valid_to = now() WHERE {link}"),
+            4 => format!("UPDATE knowledge SET deleted_at = now() WHERE id = '{}'", item(one)),
+            5 => format!("UPDATE knowledge SET deleted_at = NULL WHERE id = '{}'", item(one)),
+            _ => format!("DELETE FROM knowledge WHERE id = '{}'; {}", item(one), add_item(one)),
+        };
+        client.batch_execute(&change).await.unwrap();
+        assert_eq!(seen(&held).await, stored(&db).await, "step {step}: {change}");
+    }
+    let links: i64 = client
+        .query_one("SELECT count(*) FROM knowledge_links WHERE valid_to IS NULL AND gone_ends = 0", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(held.graph_held(), usize::try_from(links).ok(), "they were held all the time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_under_way_is_seen_when_it_commits_and_hides_no_other() {
+    let db = ring().await;
+    let (slow, quick) = (db.client().await, db.client().await);
+    slow.batch_execute(&format!("BEGIN; {}", add_link(0, 4, 10))).await.unwrap();
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    let hops = async |from, to| path(&held, from, to, false).await.path.map(|path| path.edges.len());
+    assert_eq!((hops(0, 4).await, hops(1, 5).await), (Some(4), Some(4)));
+    quick.batch_execute(&add_link(1, 5, 10)).await.unwrap();
+    assert_eq!((hops(0, 4).await, hops(1, 5).await), (Some(4), Some(1)));
+    slow.batch_execute("COMMIT").await.unwrap();
+    assert_eq!((hops(0, 4).await, hops(1, 5).await), (Some(1), Some(1)));
+    assert_eq!(held.graph_held(), Some(ITEMS + 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_while_removals_were_forgotten_reads_every_link_again() {
+    let db = ring().await;
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    let client = db.client().await;
+    client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", item(1))).await.unwrap();
+    assert_eq!(held.link_removals_forget().await.unwrap(), 0, "somebody may not know yet");
+    assert_eq!(held.link_removals_forget().await.unwrap(), 2);
+    assert_eq!(seen(&held).await, stored(&db).await);
+
+    // Who looked meanwhile knows.
+    held.graph_hold().await.unwrap();
+    client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", item(5))).await.unwrap();
+    held.link_removals_forget().await.unwrap();
+    assert_eq!(around(&held, 5).await, None);
+    assert_eq!(held.link_removals_forget().await.unwrap(), 2);
+    assert_eq!(around(&held, 5).await, None);
+    assert_eq!(held.graph_held(), Some(ITEMS - 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_very_many_changes_every_link_is_read_again() {
+    let db = ring().await;
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    let many = format!(
+        "WITH leaf AS (
+             INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 20001) AS n
+             RETURNING id
+         )
+         INSERT INTO knowledge_links (source_id, target_id, kind) SELECT id, '{}', 'supports' FROM leaf",
+        item(0)
+    );
+    db.client().await.batch_execute(&many).await.unwrap();
+    assert_eq!(around(&held, 1).await.unwrap().nodes.len(), 5);
+    held.graph_hold().await.unwrap();
+    let hub = around(&held, 0).await.unwrap().nodes[0].0.degree;
+    assert_eq!((hub, held.graph_held()), (20_003, Some(20_001 + ITEMS)));
+}
