@@ -26,10 +26,6 @@ struct Options {
     /// How many questions of each sort
     #[arg(long, default_value_t = 500)]
     questions: usize,
-    /// Seconds between the last link and the first question: Postgres looks once a minute for what is new, and
-    /// until then asks the table about every link
-    #[arg(long, default_value_t = 100)]
-    rest: u64,
 }
 
 /// Lines of one import.
@@ -50,7 +46,7 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
     let mut web = Web { nodes: options.nodes, chance: Chance::default() };
     fill(service, "items", options.nodes, |number| web.item(number)).await?;
     fill(service, "links", links, |_| web.link()).await?;
-    tokio::time::sleep(Duration::from_secs(options.rest)).await;
+    until_held(service, &web.any()).await?;
     println!("{} items, {links} links", options.nodes);
     ask(service, options, "1 hop", || format!("/graph/neighborhood?depth=1&id={}", web.any())).await?;
     ask(service, options, "2 hops", || format!("/graph/neighborhood?depth=2&id={}", web.any())).await?;
@@ -125,6 +121,16 @@ async fn fill(service: &Service, what: &str, count: u32, mut line: impl FnMut(u3
         from = to;
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+/// Waits until the links are held by the service, which reads them behind the first walk.
+async fn until_held(service: &Service, id: &str) -> anyhow::Result<()> {
+    let client = service.client();
+    client.read(&format!("/graph/neighborhood?id={id}")).await?;
+    while !client.read("/metrics").await?.contains("kos_graph_links_held") {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 
