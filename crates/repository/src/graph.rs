@@ -243,7 +243,6 @@ impl Repository {
         let (graph, truncated) = self.part(reader, ids, &every, true).await?;
         Ok(Subgraph { graph, truncated, total: None })
     }
-
 }
 
 /// These nodes, and those of the links whose ends are among them.

@@ -264,13 +264,13 @@ FROM unnest($1) AS t (stem)";
 
 const FEW: &str = "
 SELECT id FROM knowledge
-WHERE (deleted_at IS NULL) IS TRUE AND ($1 IS NULL OR domain_id = (SELECT id FROM domains WHERE name = $1)) AND ($2 = '{}' OR tags @> $2)
+WHERE deleted_at IS NULL AND ($1 IS NULL OR domain_id = (SELECT id FROM domains WHERE name = $1)) AND ($2 = '{}' OR tags @> $2)
 LIMIT $3";
 
 /// For a query of words that say nothing: the newest texts that hold it as it is.
 const READ_NEWEST: &str = "
 WITH newest AS (
-    SELECT * FROM knowledge WHERE (deleted_at IS NULL) IS TRUE ORDER BY id DESC LIMIT $1
+    SELECT * FROM knowledge WHERE deleted_at IS NULL ORDER BY id DESC LIMIT $1
 )
 SELECT k.id, k.title, CASE WHEN $7 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata,
        k.confidence_score, k.created_at, k.updated_at, 0::float8 AS score, 0::float8 AS text_score,

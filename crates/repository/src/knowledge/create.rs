@@ -284,8 +284,10 @@ impl<'a> Newborn<'a> {
 
 /// Which of these texts are there, and where.
 pub(super) async fn live_by_hash(tx: &mut AsyncPgConnection, hashes: Vec<&[u8]>) -> Result<HashMap<Vec<u8>, Uuid>> {
+    // As the index says it.
+    let lives = diesel::dsl::sql::<Bool>("(knowledge.deleted_at IS NULL) IS TRUE");
     let rows: Vec<(Vec<u8>, Uuid)> = knowledge::table
-        .filter(knowledge::content_hash.eq_any(hashes).and(knowledge::deleted_at.is_null()))
+        .filter(knowledge::content_hash.eq_any(hashes).and(lives))
         .select((knowledge::content_hash, knowledge::id))
         .load(tx)
         .await?;

@@ -36,10 +36,6 @@ WITH candidate AS NOT MATERIALIZED (
 /// There is no word to choose by.
 const NONE: &str = "false";
 
-/// Said so that it fits no index: of a table that was never analyzed the planner would believe that few texts are here, and
-/// read the whole of an index of what is here beside that of the words.
-const HERE: &str = "(k.deleted_at IS NULL) IS TRUE";
-
 /// Of some long texts Postgres does not know where all their words stand: whether they hold a phrase shows only in the
 /// text itself.
 const EXACT: &str = "(k.search @@ $6::tsquery OR k.has_lost_places AND k.search @@ $14::tsquery)
@@ -239,7 +235,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn fits(&self) -> String {
         let (search, filter) = (self.wanted.search, &self.wanted.search.filter);
         let conditions = [
-            (true, HERE),
+            (true, "k.deleted_at IS NULL"),
             (!self.wanted.filter.exact.is_empty(), EXACT),
             (search.domain().is_some(), "k.domain_id = (SELECT id FROM domains WHERE name = $7)"),
             (!search.tags().is_empty(), "k.tags @> $8"),

@@ -29,7 +29,9 @@ async fn ring() -> TestDb {
 
 fn add_item(number: usize) -> String {
     let id = item(number);
-    format!("INSERT INTO knowledge (id, content, content_hash) VALUES ('{id}', 'item {number}', '{id}') ON CONFLICT DO NOTHING;")
+    format!(
+        "INSERT INTO knowledge (id, content, content_hash) VALUES ('{id}', 'item {number}', '{id}') ON CONFLICT DO NOTHING;"
+    )
 }
 
 fn add_link(source: usize, target: usize, tenths: usize) -> String {
