@@ -1,4 +1,5 @@
-//! The tables as Diesel knows them. A test compares this file with a migrated database.
+//! The tables as Diesel knows them, but for numbers of transactions (xid8), which it does not. A test compares this
+//! file with a migrated database.
 
 diesel::table! {
     domains (id) {
@@ -332,6 +333,14 @@ diesel::table! {
         low_id -> Uuid,
         high_id -> Uuid,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    link_removals (id) {
+        id -> Uuid,
+        source_id -> Uuid,
+        target_id -> Uuid,
     }
 }
 
