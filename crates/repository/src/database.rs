@@ -45,16 +45,17 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Held while migrating, so that servers that start together take turns.
 const MIGRATION_LOCK: i64 = 0x6b6f_735f_6d69_6772;
 
-/// No statement of the service may hold the others up for long.
+/// No statement of the service may hold the others up for long. None runs so long that compiling it would pay, which takes
+/// 20 ms, and what the planner thinks of a table that was never analyzed would have many compiled.
 const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
-                       SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
+                       SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'; SET jit = off";
 
 /// For statements that are the same thousands of times a second: their plans are made once.
 const PLANNED_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 /// For what may be forgotten when Postgres itself crashes, because it can be found out again: who holds
 /// what, and what attempts came to. Forgotten, a message is sent once more; nothing is lost. Whatever the planner
 /// thinks of a table that fills and empties again, a statement reads the rows it is about and no others.
-const FORGETFUL: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off; \
+const FORGETFUL: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; \
                          SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// Connections that store events.

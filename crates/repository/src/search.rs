@@ -29,7 +29,7 @@ use crate::fitting::fitting;
 /// What a search may cost: its time, plans that know the words, and never a look at every text, or at a whole index
 /// for the sake of some hundred rows.
 const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_custom_plan; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// A word's count, where it is newer than the vocabulary, stops here.
 const COUNTED: i64 = 1_000;

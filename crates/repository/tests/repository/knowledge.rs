@@ -65,7 +65,7 @@ async fn near_duplicates_and_pages_are_found_by_their_indexes() {
             "SELECT id FROM knowledge WHERE simhash >> 48 & 65535 = $1::bigint >> 48 & 65535 AND deleted_at IS NULL",
             "simhash_4",
         ),
-        ("SELECT id FROM knowledge WHERE content_hash = $1 AND deleted_at IS NULL", "content_hash"),
+        ("SELECT id FROM knowledge WHERE content_hash = $1 AND (deleted_at IS NULL) IS TRUE", "content_hash"),
     ] {
         client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await.unwrap();
         let kind = if index == "content_hash" { "bytea" } else { "bigint" };
