@@ -128,7 +128,8 @@ async fn fill(service: &Service, what: &str, count: u32, mut line: impl FnMut(u3
 async fn until_held(service: &Service, id: &str) -> anyhow::Result<()> {
     let client = service.client();
     client.read(&format!("/graph/neighborhood?id={id}")).await?;
-    while !client.read("/metrics").await?.contains("kos_graph_links_held") {
+    let is_held = |line: &str| line.starts_with("kos_graph_links_held ") && !line.ends_with(" 0");
+    while !client.read("/metrics").await?.lines().any(is_held) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())

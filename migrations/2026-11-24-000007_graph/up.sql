@@ -45,16 +45,6 @@ CREATE INDEX knowledge_links_source_id_idx ON knowledge_links (source_id, id);
 CREATE INDEX knowledge_links_target_id_idx ON knowledge_links (target_id, id);
 CREATE INDEX knowledge_links_changed_in_idx ON knowledge_links (changed_in);
 
-CREATE FUNCTION link_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.changed_in := pg_current_xact_id();
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER link_changed BEFORE UPDATE ON knowledge_links FOR EACH ROW
-WHEN ((OLD.weight, OLD.gone_ends, OLD.valid_to IS NULL) IS DISTINCT FROM (NEW.weight, NEW.gone_ends, NEW.valid_to IS NULL))
-EXECUTE FUNCTION link_changed();
-
 -- Links that are gone without a trace, with an item that was purged; until everybody can know of it.
 CREATE TABLE link_removals (
     id uuid NOT NULL,
@@ -63,6 +53,20 @@ CREATE TABLE link_removals (
     changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
+
+CREATE FUNCTION link_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.changed_in := pg_current_xact_id();
+    IF (OLD.source_id, OLD.target_id) <> (NEW.source_id, NEW.target_id) THEN
+        INSERT INTO link_removals (id, source_id, target_id) VALUES (OLD.id, OLD.source_id, OLD.target_id);
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER link_changed BEFORE UPDATE ON knowledge_links FOR EACH ROW
+WHEN ((OLD.source_id, OLD.target_id, OLD.kind, OLD.weight, OLD.gone_ends, OLD.valid_to IS NULL)
+    IS DISTINCT FROM (NEW.source_id, NEW.target_id, NEW.kind, NEW.weight, NEW.gone_ends, NEW.valid_to IS NULL))
+EXECUTE FUNCTION link_changed();
 
 CREATE FUNCTION link_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -82,16 +86,49 @@ CREATE TABLE link_horizon (
 CREATE UNIQUE INDEX link_horizon_single_key ON link_horizon ((true));
 INSERT INTO link_horizon VALUES ('0', '0');
 
--- A database that was restored elsewhere has numbers that are still to come there: hence `least`.
-CREATE FUNCTION link_removals_forget() RETURNS bigint LANGUAGE sql AS $$
-    WITH horizon AS (
-        UPDATE link_horizon SET
-            forgotten = least(next, pg_snapshot_xmin(pg_current_snapshot())), next = pg_snapshot_xmin(pg_current_snapshot())
-        RETURNING forgotten
-    ), gone AS (
-        DELETE FROM link_removals WHERE changed_in < (SELECT forgotten FROM horizon) RETURNING 1
-    )
-    SELECT count(*) FROM gone
+-- Row first, snapshot then, or a slow one would move it back. A database that was restored elsewhere has numbers that are
+-- still to come there: hence `least`.
+CREATE FUNCTION link_horizon_move() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM link_horizon FOR UPDATE;
+    UPDATE link_horizon SET
+        forgotten = least(next, pg_snapshot_xmin(pg_current_snapshot())), next = pg_snapshot_xmin(pg_current_snapshot());
+END
+$$;
+
+-- Where the numbers of transactions come from: they mean nothing after a restart of the server, or a crash, or on another
+-- one, and nothing of other rows, of another database or restored here.
+CREATE FUNCTION link_origin() RETURNS text LANGUAGE sql STABLE
+RETURN concat_ws(
+    ' ', extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()),
+    (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('knowledge_links')
+);
+
+-- What became of the links since a snapshot; no kind where one is gone. A snapshot does not see the transactions that
+-- began after it and those that were under way. `at_most` rows or more are not all of them. Numbers that are still to come are of another server, from which the
+-- rows were restored. Planned once: it is asked before each walk.
+CREATE FUNCTION link_changes(since pg_snapshot, at_most bigint)
+RETURNS TABLE (id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY
+    (SELECT r.id, r.source_id, r.target_id, NULL::text, NULL::double precision FROM link_removals r
+     WHERE r.changed_in >= pg_snapshot_xmax(since) AND r.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+     ORDER BY r.changed_in LIMIT at_most)
+    UNION ALL
+    SELECT r.id, r.source_id, r.target_id, NULL, NULL
+    FROM pg_snapshot_xip(since) AS x (changed_in)
+         CROSS JOIN LATERAL (SELECT * FROM link_removals r WHERE r.changed_in = x.changed_in LIMIT at_most) AS r
+    UNION ALL
+    (SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+     FROM knowledge_links l
+     WHERE l.changed_in >= pg_snapshot_xmax(since) AND l.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+     ORDER BY l.changed_in LIMIT at_most)
+    UNION ALL
+    SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+    FROM pg_snapshot_xip(since) AS x (changed_in)
+         CROSS JOIN LATERAL (SELECT * FROM knowledge_links l WHERE l.changed_in = x.changed_in LIMIT at_most) AS l;
+END
 $$;
 
 -- Counts, and does not look, because both ends may come and go at the same time. Who makes a link holds its
@@ -128,30 +165,3 @@ CREATE TABLE link_dismissals (
     CONSTRAINT link_dismissals_order_check CHECK (low_id < high_id)
 );
 CREATE INDEX link_dismissals_high_id_idx ON link_dismissals (high_id);
-
--- What became of the links since a snapshot; no kind where one is gone. A snapshot does not see the transactions that
--- began after it and those that were under way. Numbers that are still to come are of another server, from which the
--- rows were restored. Planned once: it is asked before each walk.
-CREATE FUNCTION link_changes(since pg_snapshot, at_most bigint)
-RETURNS TABLE (id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
-BEGIN
-    RETURN QUERY
-    (SELECT r.id, r.source_id, r.target_id, NULL::text, NULL::double precision FROM link_removals r
-     WHERE r.changed_in >= pg_snapshot_xmax(since) AND r.changed_in < pg_snapshot_xmax(pg_current_snapshot())
-     ORDER BY r.changed_in LIMIT at_most)
-    UNION ALL
-    SELECT r.id, r.source_id, r.target_id, NULL, NULL
-    FROM pg_snapshot_xip(since) AS x (changed_in)
-         CROSS JOIN LATERAL (SELECT * FROM link_removals r WHERE r.changed_in = x.changed_in OFFSET 0) AS r
-    UNION ALL
-    (SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
-     FROM knowledge_links l
-     WHERE l.changed_in >= pg_snapshot_xmax(since) AND l.changed_in < pg_snapshot_xmax(pg_current_snapshot())
-     ORDER BY l.changed_in LIMIT at_most)
-    UNION ALL
-    SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
-    FROM pg_snapshot_xip(since) AS x (changed_in)
-         CROSS JOIN LATERAL (SELECT * FROM knowledge_links l WHERE l.changed_in = x.changed_in OFFSET 0) AS l;
-END
-$$;

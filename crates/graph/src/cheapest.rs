@@ -17,6 +17,9 @@ use crate::walk::{Adjacent, Walk};
 /// What every link costs, however strong: of two equally strong paths the shorter one is better.
 const STEP: f64 = 0.01;
 
+/// After so many ways a search that asks for nothing asks for no links at all, so that who runs it may look at the clock.
+const BREATH: usize = 500;
+
 /// What it costs to walk over a link: the stronger, the cheaper.
 #[must_use]
 pub fn cost(weight: f64) -> f64 {
@@ -180,6 +183,8 @@ pub struct Cheapest<'l> {
     truncated: bool,
     /// Whether a way was longer than is allowed.
     cut: bool,
+    /// Ways since it last let go.
+    since_breath: usize,
 }
 
 impl Cheapest<'static> {
@@ -193,7 +198,7 @@ impl Cheapest<'static> {
 }
 
 impl<'l> Cheapest<'l> {
-    /// As [`Self::new`] over every link that is held and that the walk allows: it asks for nothing.
+    /// As [`Self::new`] over every link that is held and that the walk allows: it asks for the links of no node.
     #[must_use]
     pub fn over(
         links: &'l Adjacency,
@@ -219,6 +224,7 @@ impl<'l> Cheapest<'l> {
             ended: is_there,
             truncated: false,
             cut: false,
+            since_breath: 0,
         }
     }
 
@@ -310,6 +316,11 @@ impl Search for Cheapest<'_> {
             if !nodes.is_empty() {
                 return Some(Wanted { nodes, backwards });
             }
+            self.since_breath += 1;
+            if self.since_breath > BREATH && matches!(half.links, Links::Held(..)) {
+                self.since_breath = 0;
+                return Some(Wanted { nodes, backwards });
+            }
             self.settle(backwards, rest);
         }
         None
@@ -388,6 +399,15 @@ mod tests {
         ) {
             let (from, to) = (node(0), node(to));
             let mut search = Cheapest::new(from, to, max_depth, 10_000, 1_000).asking_ahead(ahead);
+            let held = Adjacency::of(sketch.edges());
+            let walk = Walk::along(kos_model::LinkKind::Supports);
+            let mut over = Cheapest::over(&held, &walk, (from, to), max_depth, 10_000);
+            prop_assert_eq!(over.wants(), None);
+            prop_assert!((over.cost().unwrap_or(-1.0) - least(&sketch, to, max_depth).unwrap_or(-1.0)).abs() < 1e-9);
+            if let Some(route) = over.route() {
+                prop_assert!(sketch.leads(&route, from, to), "{route:?}");
+                prop_assert!(route.links.len() <= usize::try_from(max_depth).unwrap());
+            }
             match (sketch.run(&mut search), least(&sketch, to, max_depth)) {
                 (Some(route), Some(least)) => {
                     prop_assert!(sketch.leads(&route, from, to), "{route:?}");

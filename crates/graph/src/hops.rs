@@ -130,10 +130,12 @@ impl Search for Hops {
 pub(crate) mod tests {
     use std::collections::BTreeSet;
 
+    use kos_model::LinkKind;
     use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
+    use crate::Edge;
 
     pub(crate) fn node(number: u8) -> KnowledgeId {
         KnowledgeId(Uuid::from_u128(u128::from(number)))
@@ -150,6 +152,18 @@ pub(crate) mod tests {
     impl Sketch {
         pub(crate) fn new(links: &[(u8, u8, f64)]) -> Self {
             Self(links.to_vec())
+        }
+
+        /// Its links but for those from a node to itself, which lead nowhere.
+        pub(crate) fn edges(&self) -> Vec<Edge> {
+            let edge = |(number, (from, to, weight)): (usize, &(u8, u8, f64))| Edge {
+                id: link(number),
+                source: node(*from),
+                target: node(*to),
+                kind: LinkKind::Supports,
+                weight: *weight,
+            };
+            self.0.iter().enumerate().filter(|(_, (from, to, _))| from != to).map(edge).collect()
         }
 
         /// The links of a node, the strongest first; `backwards` and every other time both ways.

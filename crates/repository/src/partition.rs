@@ -86,7 +86,6 @@ impl Repository {
     /// # Errors
     /// The database is unavailable, or somebody holds a table for long; what was done stays done.
     pub async fn partitions_keep(&self, now: DateTime<Utc>, retention: Retention) -> Result<Kept> {
-        self.link_removals_forget().await?;
         let mut connection = self.connection().await?;
         let today = now.date_naive();
         let mut kept = Kept::default();
@@ -109,6 +108,8 @@ impl Repository {
             }
         }
         forget(&mut connection, now, today - Days::new(retention.events.into())).await?;
+        drop(connection);
+        self.link_removals_forget().await?;
         Ok(kept)
     }
 }

@@ -1,16 +1,15 @@
 //! The links of the whole graph in this process, so that a walk asks the database only for what changed since the last.
 //!
-//! What a walk sees is exactly what the table held when the walk began, whoever wrote it: each link carries the
-//! transaction that changed it last, and what happened since a snapshot is what that snapshot did not see: transactions
-//! that began after it, and those that were under way.
+//! What a walk sees is exactly what the table held when the walk began, whoever wrote it, as long as triggers are not
+//! switched off: each link carries the transaction that changed it last, and what happened since a snapshot is what that
+//! snapshot did not see: transactions that began after it, and those that were under way.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
 use kos_graph::{Adjacency, Edge};
@@ -27,9 +26,13 @@ use crate::statement::{Bind as _, statement};
 
 /// So many links are held at the most, some 70 MB; of more, a walk asks the table for those that it needs.
 const MOST: usize = 1_000_000;
-/// After more changes than so many, all links are read again.
-const CHANGES: i64 = 20_000;
-/// How long nobody tries again to read links that could not be read …
+/// After so many changes all links are read again: each may take as long as to copy the links of a hub.
+const CHANGES: i64 = 2_000;
+/// Links that are forgotten in one statement.
+const FORGOTTEN_AT_ONCE: i64 = 20_000;
+/// How long nobody reads the links again after they were read …
+const REST: Duration = Duration::from_secs(1);
+/// … or tries again to read links that could not be read …
 const PAUSE: Duration = Duration::from_secs(60);
 /// … or that were too many.
 const PAUSE_OF_MANY: Duration = Duration::from_secs(600);
@@ -40,7 +43,9 @@ pub(crate) struct HeldLinks(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    held: RwLock<Option<Held>>,
+    /// Written only by who has the turn, and only when something changed: walks do not wait for each other.
+    links: RwLock<Option<Adjacency>>,
+    known: SyncMutex<Option<Known>>,
     /// One at a time asks what changed; who waited may find the answer there.
     turn: Mutex<Turn>,
 }
@@ -51,17 +56,11 @@ struct Turn {
     not_before: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Held {
-    links: Adjacency,
-    known: Known,
-}
-
 /// Up to what the links are known.
 #[derive(Clone, Debug)]
 struct Known {
-    /// The server that the snapshot is of: after a restart, or on another server, it means nothing.
-    server: DateTime<Utc>,
+    /// What the snapshot is of: it means nothing elsewhere.
+    origin: String,
     snapshot: String,
     /// When that was asked for.
     as_of: Instant,
@@ -69,8 +68,8 @@ struct Known {
 
 #[derive(QueryableByName)]
 struct SnapshotRow {
-    #[diesel(sql_type = Timestamptz)]
-    server: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    origin: String,
     #[diesel(sql_type = Text)]
     snapshot: String,
 }
@@ -94,30 +93,70 @@ struct ChangeRow {
     weight: Option<f64>,
 }
 
-const SNAPSHOT: &str = "SELECT pg_postmaster_start_time() AS server, pg_current_snapshot()::text AS snapshot";
+const SNAPSHOT: &str = "SELECT link_origin() AS origin, pg_current_snapshot()::text AS snapshot";
+
+/// A database that was restored elsewhere has numbers that are still to come there.
+const HORIZON: &str = "
+UPDATE link_horizon SET
+    forgotten = pg_snapshot_xmin(pg_current_snapshot()), next = least(next, pg_snapshot_xmin(pg_current_snapshot()))
+WHERE forgotten > pg_snapshot_xmin(pg_current_snapshot())";
+
+const FORGET: &str = "
+DELETE FROM link_removals WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM link_removals WHERE changed_in < (SELECT forgotten FROM link_horizon) LIMIT $1
+))";
 
 const EVERY: &str = "
 SELECT id, source_id, target_id, kind, weight FROM knowledge_links WHERE valid_to IS NULL AND gone_ends = 0 LIMIT $1";
 
 /// What became of the links since a snapshot; one row at least.
 const CHANGED: &str = "
-SELECT h.forgotten <= pg_snapshot_xmin($1::pg_snapshot) AND pg_postmaster_start_time() = $2 AS is_known,
+SELECT h.forgotten <= pg_snapshot_xmin($1::pg_snapshot) AND link_origin() = $2 AS is_known,
        pg_current_snapshot()::text AS snapshot, c.id, c.source_id, c.target_id, c.kind, c.weight
 FROM link_horizon h LEFT JOIN link_changes($1::pg_snapshot, $3) c ON true";
 
 impl HeldLinks {
     fn known(&self) -> Option<Known> {
-        self.0.held.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.known.clone())
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hold(&self, held: Option<Held>) {
-        let links = held.as_ref().map_or(0, |held| held.links.len());
+    fn know(&self, known: Option<Known>) {
+        *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// How many links are held.
+    fn count(&self) -> Option<usize> {
+        self.0.links.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Adjacency::len)
+    }
+
+    fn hold(&self, links: Option<Adjacency>) {
+        let before = {
+            let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, links)
+        };
+        drop(before);
+        self.report();
+    }
+
+    fn apply(&self, changes: Vec<Change>) {
+        if let Some(links) = self.0.links.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            for change in changes {
+                match change {
+                    Change::Is(edge) => links.insert(&edge),
+                    Change::IsGone(id, source, target) => links.remove(id, source, target),
+                }
+            }
+        }
+        self.report();
+    }
+
+    fn report(&self) {
+        let links = self.count().unwrap_or_default();
         metrics::gauge!("kos_graph_links_held").set(f64::from(u32::try_from(links).unwrap_or(u32::MAX)));
-        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
     /// Takes over what changed; false when too much did, or nobody knows any more.
-    fn take(&self, rows: Vec<ChangeRow>, as_of: Instant) -> Result<bool> {
+    async fn take(&self, known: Known, rows: Vec<ChangeRow>) -> Result<bool> {
         let Some(first) = rows.as_slice().first() else { return Ok(false) };
         let is_all = rows.len() < usize::try_from(CHANGES).unwrap_or(usize::MAX);
         if !first.is_known || !is_all {
@@ -125,20 +164,16 @@ impl HeldLinks {
         }
         let snapshot = first.snapshot.clone();
         let mut changes = rows.into_iter().filter_map(ChangeRow::read).collect::<Result<Vec<_>>>()?;
-        // What is gone first: a link that came back is in both lists.
-        changes.sort_by_key(|change| matches!(change, Change::Is(_)));
-        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(held) = held.as_mut() else { return Ok(false) };
-        for change in changes {
-            match change {
-                Change::Is(edge) => held.links.insert(&edge),
-                Change::IsGone(id, source, target) => held.links.remove(id, source, target),
+        if !changes.is_empty() {
+            // What is gone first: a link that came back is in both lists.
+            changes.sort_by_key(|change| matches!(change, Change::Is(_)));
+            let links = self.clone();
+            if tokio::task::spawn_blocking(move || links.apply(changes)).await.is_err() {
+                return Ok(false);
             }
         }
-        held.known.snapshot = snapshot;
-        held.known.as_of = as_of;
-        metrics::gauge!("kos_graph_links_held").set(f64::from(u32::try_from(held.links.len()).unwrap_or(u32::MAX)));
-        Ok(held.links.len() <= MOST)
+        self.know(Some(Known { snapshot, ..known }));
+        Ok(self.count().is_some_and(|links| links <= MOST))
     }
 }
 
@@ -160,48 +195,55 @@ impl ChangeRow {
 
 impl Repository {
     /// Walks over the links of the graph as they are now, where they are held in this process; else they are read for
-    /// those who come later. A walk may take a while: it holds up no other work.
+    /// those who come later. A walk may take a while: it is done apart from the work of others.
     pub(super) async fn walk_held<T: Send + 'static>(
         &self,
         reader: &AsyncPgConnection,
         walk: impl FnOnce(&Adjacency) -> T + Send + 'static,
     ) -> Result<Option<T>> {
-        if !self.links_catch_up(reader).await? {
+        if !self.links_catch_up(reader).await {
             return Ok(None);
         }
         let links = self.links.clone();
         let walked = tokio::task::spawn_blocking(move || {
-            let held = links.0.held.read().unwrap_or_else(PoisonError::into_inner);
-            held.as_ref().map(|held| walk(&held.links))
+            links.0.links.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(walk)
         });
         // None too when the walk panicked, or everything ends.
         Ok(walked.await.ok().flatten())
     }
 
     /// Takes over what happened to the links until now; false when they are not held.
-    async fn links_catch_up(&self, reader: &AsyncPgConnection) -> Result<bool> {
+    async fn links_catch_up(&self, reader: &AsyncPgConnection) -> bool {
         let asked_at = Instant::now();
         let mut turn = self.links.0.turn.lock().await;
         let Some(known) = self.links.known() else {
             self.links_read_behind(&mut turn);
-            return Ok(false);
+            return false;
         };
         if known.as_of >= asked_at {
-            return Ok(true);
+            return true;
         }
-        let as_of = Instant::now();
-        let rows: Vec<ChangeRow> = statement(CHANGED)
-            .bind::<Text, _>(&known.snapshot)
-            .bind::<Timestamptz, _>(known.server)
-            .bind::<BigInt, _>(CHANGES)
-            .get_results(&mut &*reader)
-            .await?;
-        let is_held = self.links.take(rows, as_of)?;
+        let is_held = self.links_take_over(reader, known).await.unwrap_or_else(|error| {
+            tracing::debug!(error = %Chain(&error), "what became of the graph's links is not known");
+            false
+        });
         if !is_held {
+            self.links.know(None);
             self.links.hold(None);
             self.links_read_behind(&mut turn);
         }
-        Ok(is_held)
+        is_held
+    }
+
+    async fn links_take_over(&self, reader: &AsyncPgConnection, known: Known) -> Result<bool> {
+        let as_of = Instant::now();
+        let rows: Vec<ChangeRow> = statement(CHANGED)
+            .bind::<Text, _>(&known.snapshot)
+            .bind::<Text, _>(&known.origin)
+            .bind::<BigInt, _>(CHANGES)
+            .get_results(&mut &*reader)
+            .await?;
+        self.links.take(Known { as_of, ..known }, rows).await
     }
 
     /// Has all links read, unless somebody does.
@@ -213,7 +255,7 @@ impl Repository {
         let repository = self.clone();
         tokio::spawn(async move {
             let pause = match repository.graph_hold().await {
-                Ok(true) => Duration::ZERO,
+                Ok(true) => REST,
                 Ok(false) => PAUSE_OF_MANY,
                 Err(error) => {
                     tracing::debug!(error = %Chain(&error), "the graph's links were not read");
@@ -232,15 +274,16 @@ impl Repository {
     /// The database is unavailable, or reading took longer than a minute.
     pub async fn graph_hold(&self) -> Result<bool> {
         let since = Instant::now();
-        let Some(held) = self.links_read().await? else {
+        let Some((links, known)) = self.links_read().await? else {
             tracing::debug!(most = MOST, "the graph has more links than are held");
             return Ok(false);
         };
-        tracing::debug!(links = held.links.len(), took = ?since.elapsed(), "the graph's links are held");
+        tracing::debug!(links = links.len(), took = ?since.elapsed(), "the graph's links are held");
         // Nobody takes over changes meanwhile.
         let _turn = self.links.0.turn.lock().await;
-        if self.links.known().is_none_or(|known| known.as_of <= held.known.as_of) {
-            self.links.hold(Some(held));
+        if self.links.known().is_none_or(|newer| newer.as_of <= known.as_of) {
+            self.links.hold(Some(links));
+            self.links.know(Some(known));
         }
         Ok(true)
     }
@@ -248,15 +291,16 @@ impl Repository {
     /// How many links are held in this process; none before they were read.
     #[must_use]
     pub fn graph_held(&self) -> Option<usize> {
-        self.links.0.held.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.links.len())
+        self.links.count()
     }
 
     /// Every link; none when there are too many.
-    async fn links_read(&self) -> Result<Option<Held>> {
+    async fn links_read(&self) -> Result<Option<(Adjacency, Known)>> {
         let as_of = Instant::now();
         let mut connection = self.connection().await?;
+        sql_query(HORIZON).execute(&mut connection).await?;
         let mut snapshot = connection.build_transaction().read_only().repeatable_read();
-        let (SnapshotRow { server, snapshot }, edges) = snapshot
+        let (SnapshotRow { origin, snapshot }, edges) = snapshot
             .run(async |tx| {
                 // Nobody waits for it.
                 tx.batch_execute("SET LOCAL statement_timeout = '60s'").await?;
@@ -270,21 +314,23 @@ impl Repository {
             return Ok(None);
         }
         let links = tokio::task::spawn_blocking(move || Adjacency::of(edges)).await;
-        Ok(links.ok().map(|links| Held { links, known: Known { server, snapshot, as_of } }))
+        Ok(links.ok().map(|links| (links, Known { origin, snapshot, as_of })))
     }
 
     /// Forgets links that were removed long ago; who does not know of it reads all links again.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn link_removals_forget(&self) -> Result<u64> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = BigInt)]
-            forgotten: i64,
-        }
+    pub async fn link_removals_forget(&self) -> Result<usize> {
         let mut connection = self.connection().await?;
-        let row: Row = sql_query("SELECT link_removals_forget() AS forgotten").get_result(&mut connection).await?;
-        Ok(u64::try_from(row.forgotten).unwrap_or_default())
+        sql_query("SELECT link_horizon_move()").execute(&mut connection).await?;
+        let mut forgotten = 0;
+        loop {
+            let some = sql_query(FORGET).bind::<BigInt, _>(FORGOTTEN_AT_ONCE).execute(&mut connection).await?;
+            forgotten += some;
+            if some == 0 {
+                return Ok(forgotten);
+            }
+        }
     }
 }

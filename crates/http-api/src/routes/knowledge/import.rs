@@ -1,11 +1,12 @@
 //! POST /knowledge/import
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt as _;
-use futures_util::future::join;
+use futures_util::future::{Either, select};
 use kos_model::knowledge::transfer::{Chunk, ImportFate, ImportLine, ImportReport, Importer, LineError};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -91,8 +92,11 @@ pub(crate) async fn handler(
     let mut chunk = reader.next().await?;
     while let Some(present) = chunk {
         let lines: Vec<u64> = present.iter().map(ImportLine::number).collect();
-        let (stored, next) = join(store(&state, present, tells), reader.next()).await;
-        reader.importer.note(&lines, stored?);
+        let (fates, next) = match select(pin!(store(&state, present, tells)), pin!(reader.next())).await {
+            Either::Left((stored, reading)) => (stored?, reading.await),
+            Either::Right((next, storing)) => (storing.await?, next),
+        };
+        reader.importer.note(&lines, fates);
         chunk = next?;
     }
     Ok(HttpResponse::Ok().json(ImportView::from(reader.importer.into_report())))
