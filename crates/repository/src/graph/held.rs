@@ -168,6 +168,8 @@ impl HeldLinks {
             // What is gone first: a link that came back is in both lists.
             changes.sort_by_key(|change| matches!(change, Change::Is(_)));
             let links = self.clone();
+            // Whoever is cut off here leaves links of which nobody knows how far they have come: they are read again.
+            self.know(None);
             if tokio::task::spawn_blocking(move || links.apply(changes)).await.is_err() {
                 return Ok(false);
             }
