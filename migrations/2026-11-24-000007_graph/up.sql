@@ -105,8 +105,8 @@ RETURN concat_ws(
 );
 
 -- What became of the links since a snapshot; no kind where one is gone. A snapshot does not see the transactions that
--- began after it and those that were under way. `at_most` rows or more are not all of them. Numbers that are still to come are of another server, from which the
--- rows were restored. Planned once: it is asked before each walk.
+-- began after it and those that were under way. `at_most` rows or more are not all of them. Numbers that are still to
+-- come are of another server, from which the rows were restored. Planned once: it is asked before each walk.
 CREATE FUNCTION link_changes(since pg_snapshot, at_most bigint)
 RETURNS TABLE (id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
