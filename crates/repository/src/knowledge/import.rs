@@ -3,8 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, Bool, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::future::join;
 use kos_model::Violation;
 use kos_model::event::Known;
 use kos_model::knowledge::transfer::{ImportFate, ImportItem, ImportLine};
@@ -40,7 +44,55 @@ pub(crate) fn settle(imported: &mut Imported, one: Result<Imported>) -> Result<(
     Ok(())
 }
 
-/// What a chunk's items are to become.
+/// A chunk of so many lines or more in each half is stored by two connections at once: one keeps a single core of the
+/// database busy.
+const PART: usize = 100;
+
+const START: &str = "SELECT now() AS at, EXISTS (SELECT FROM knowledge WHERE id = ANY ($1)) AS is_there";
+
+/// Before lines go in.
+#[derive(QueryableByName)]
+struct Start {
+    /// When they do, for all of them.
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    /// Whether an id of theirs is there already.
+    #[diesel(sql_type = Bool)]
+    is_there: bool,
+}
+
+/// A line on its way in.
+struct Entry<'a> {
+    item: &'a ImportItem,
+    /// The one that the line gives, or a new one; new ones follow each other as the lines do.
+    id: Uuid,
+    mark: Mark,
+    at: DateTime<Utc>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(item: &'a ImportItem, at: DateTime<Utc>) -> Self {
+        let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
+        Self { item, id, mark: Mark::of(&item.new.fields().content), at }
+    }
+
+    fn newborn(&self) -> Newborn<'_> {
+        let item = self.item;
+        Newborn {
+            id: self.id,
+            fields: item.new.fields(),
+            mark: &self.mark,
+            is_verified: item.is_verified,
+            feedback: item.feedback,
+            version: item.version,
+            created_at: item.created_at.or(Some(self.at)),
+            updated_at: item.updated_at.or(Some(self.at)),
+            confirmed_at: item.confirmed_at.or(Some(self.at)),
+        }
+    }
+}
+
+/// What a part's items are to become.
 #[derive(Default)]
 struct Decided<'a> {
     fates: Vec<ImportFate>,
@@ -49,13 +101,13 @@ struct Decided<'a> {
 }
 
 impl Repository {
-    /// Stores a chunk of lines, the items in one transaction and then the links in one, and says what became of
-    /// each. Events tell of them only where there are terms for their deliveries. A line that the database refuses
+    /// Stores a chunk of lines, the items in one transaction, or two where they have nothing to do with each other, and
+    /// then the links in one, and says what became of each. Events tell of them only where there are terms for their deliveries. A line that the database refuses
     /// spoils no other.
     ///
     /// # Errors
-    /// The database is unavailable; then nothing of the chunk is stored, or its items alone, which change nothing
-    /// when they come again.
+    /// The database is unavailable; then nothing of the chunk is stored, or items alone, which change nothing when they
+    /// come again.
     pub async fn knowledge_import(&self, lines: &[ImportLine], events: Option<&LeaseTerms>) -> Result<Imported> {
         let (mut items, mut links) = (Vec::new(), Vec::new());
         for line in lines {
@@ -79,27 +131,42 @@ impl Repository {
         if items.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let marks: Vec<Mark> = items.iter().map(|item| Mark::of(&item.new.fields().content)).collect();
-        match self.import_together(items, &marks, events).await {
+        let Start { at, is_there } = self.import_start(items).await?;
+        let entries: Vec<Entry<'_>> = items.iter().map(|item| Entry::new(item, at)).collect();
+        let (one, other) = entries.split_at(entries.len() / 2);
+        if is_there || one.len() < PART || !are_apart(one, other) {
+            return self.part_import(&entries, events).await;
+        }
+        let (one, other) = join(self.part_import(one, events), self.part_import(other, events)).await;
+        let ((mut fates, mut emitted), (of_other, told)) = (one?, other?);
+        fates.extend(of_other);
+        emitted.extend(told);
+        Ok((fates, emitted))
+    }
+
+    /// What the database says before lines go in.
+    async fn import_start(&self, items: &[&ImportItem]) -> Result<Start> {
+        let ids: Vec<Uuid> = items.iter().filter_map(|item| Some(item.id?.0)).collect();
+        let mut connection = self.connection().await?;
+        Ok(sql_query(START).bind::<Array<SqlUuid>, _>(ids).get_result(&mut connection).await?)
+    }
+
+    async fn part_import(&self, entries: &[Entry<'_>], events: Option<&LeaseTerms>) -> Result<Imported> {
+        match self.import_together(entries, events).await {
             Err(error) if !error.is_unavailable() || matches!(error, Error::Contended) => {}
             other => return other,
         }
         let mut imported = Imported::default();
-        for (item, mark) in items.iter().zip(&marks) {
-            settle(&mut imported, self.import_together(&[item], std::slice::from_ref(mark), events).await)?;
+        for entry in entries {
+            settle(&mut imported, self.import_together(std::slice::from_ref(entry), events).await)?;
         }
         Ok(imported)
     }
 
-    async fn import_together(
-        &self,
-        items: &[&ImportItem],
-        marks: &[Mark],
-        events: Option<&LeaseTerms>,
-    ) -> Result<Imported> {
+    async fn import_together(&self, entries: &[Entry<'_>], events: Option<&LeaseTerms>) -> Result<Imported> {
         let mut connection = self.connection().await?;
         for _ in 0..ATTEMPTS {
-            let stored = connection.transaction(async |tx| self.import_in_tx(tx, items, marks, events).await).await;
+            let stored = connection.transaction(async |tx| self.import_in_tx(tx, entries, events).await).await;
             match stored {
                 Err(error) if is_raced(&error) => {}
                 other => return other,
@@ -111,13 +178,12 @@ impl Repository {
     async fn import_in_tx(
         &self,
         tx: &mut AsyncPgConnection,
-        items: &[&ImportItem],
-        marks: &[Mark],
+        entries: &[Entry<'_>],
         events: Option<&LeaseTerms>,
     ) -> Result<Imported> {
-        let present = lock_in_tx(tx, items.iter().filter_map(|item| item.id).collect()).await?;
-        let live = live_by_hash(tx, marks.iter().map(|mark| mark.hash.as_slice()).collect()).await?;
-        let decided = decide(items, marks, &present, live);
+        let present = lock_in_tx(tx, entries.iter().filter_map(|entry| entry.item.id).collect()).await?;
+        let live = live_by_hash(tx, entries.iter().map(|entry| entry.mark.hash.as_slice()).collect()).await?;
+        let decided = decide(entries, &present, live);
         let mut happened = Vec::new();
         for (before, item) in &decided.updates {
             let Written { changed, events: told_first } =
@@ -140,6 +206,14 @@ impl Repository {
     }
 }
 
+/// Whether no line of one part has the id or the text of a line of the other. Where none of their ids is there yet
+/// either, it is the same in which order the parts are stored.
+fn are_apart(one: &[Entry<'_>], other: &[Entry<'_>]) -> bool {
+    let ids: HashSet<Uuid> = one.iter().map(|entry| entry.id).collect();
+    let texts: HashSet<&[u8]> = one.iter().map(|entry| entry.mark.hash.as_slice()).collect();
+    !other.iter().any(|entry| ids.contains(&entry.id) || texts.contains(entry.mark.hash.as_slice()))
+}
+
 /// The rows of these ids, in the bin or not, locked until the transaction ends.
 async fn lock_in_tx(tx: &mut AsyncPgConnection, ids: Vec<KnowledgeId>) -> Result<HashMap<Uuid, KnowledgeRecord>> {
     let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
@@ -158,17 +232,15 @@ async fn lock_in_tx(tx: &mut AsyncPgConnection, ids: Vec<KnowledgeId>) -> Result
 }
 
 fn decide<'a>(
-    items: &[&'a ImportItem],
-    marks: &'a [Mark],
+    entries: &'a [Entry<'a>],
     present: &'a HashMap<Uuid, KnowledgeRecord>,
     mut live: HashMap<Vec<u8>, Uuid>,
 ) -> Decided<'a> {
     let mut decided = Decided::default();
     let mut seen = HashSet::new();
-    let becomes: HashMap<Uuid, &Mark> =
-        items.iter().zip(marks).filter_map(|(item, mark)| Some((item.id?.0, mark))).collect();
-    for (item, mark) in items.iter().zip(marks) {
-        let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
+    let becomes: HashMap<Uuid, &Mark> = entries.iter().map(|entry| (entry.id, &entry.mark)).collect();
+    for entry in entries {
+        let Entry { item, id, ref mark, .. } = *entry;
         let elsewhere = live.get(&mark.hash).filter(|there| **there != id);
         let before = present.get(&id);
         let is_same = before.is_some_and(|before| says_the_same(before, item));
@@ -191,7 +263,7 @@ fn decide<'a>(
             }
             (None, None) => {
                 live.insert(mark.hash.clone(), id);
-                decided.newborn.push(newborn(id, item, mark));
+                decided.newborn.push(entry.newborn());
                 ImportFate::Imported
             }
         };
@@ -219,18 +291,4 @@ fn plan(before: &KnowledgeRecord, item: &ImportItem) -> Plan {
     let fields: KnowledgeFields = item.new.fields().clone();
     let plan = Plan::edited(fields, before, "imported");
     Plan { is_verified: item.is_verified, confirmed_at: item.confirmed_at, ..plan }
-}
-
-fn newborn<'a>(id: Uuid, item: &'a ImportItem, mark: &'a Mark) -> Newborn<'a> {
-    Newborn {
-        id,
-        fields: item.new.fields(),
-        mark,
-        is_verified: item.is_verified,
-        feedback: item.feedback,
-        version: item.version,
-        created_at: item.created_at,
-        updated_at: item.updated_at,
-        confirmed_at: item.confirmed_at,
-    }
 }

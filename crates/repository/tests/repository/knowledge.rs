@@ -139,3 +139,41 @@ async fn a_line_that_comes_twice_in_one_chunk_is_taken_once() {
     let (fates, _) = repository.knowledge_import(&[item(line), item(other)], None).await.unwrap();
     assert_eq!(fates, [ImportFate::Imported, ImportFate::Duplicate]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_lines_are_as_old_as_each_other_and_follow_each_other_as_in_the_file() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let lines: Vec<ImportLine> = (0..600).map(|number| item(&format!(r#"{{"content": "line {number}"}}"#))).collect();
+    let (fates, _) = repository.knowledge_import(&lines, None).await.unwrap();
+    assert_eq!(fates, vec![ImportFate::Imported; 600]);
+    let (stored, _) = exported(&repository).await;
+    let contents: Vec<_> = stored.iter().map(|line| line.content.clone()).collect();
+    assert_eq!(contents, (0..600).map(|number| format!("line {number}")).collect::<Vec<_>>());
+    assert!(stored.iter().all(|line| line.created_at == stored[0].created_at), "of one moment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_far_apart_that_touch_each_other_become_what_they_would_one_after_the_other() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (one, two) = ("01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002");
+    let with = |id: &str, content: &str| item(&format!(r#"{{"id": "{id}", "content": "{content}"}}"#));
+    let chunk = |first: ImportLine, last: ImportLine, name: &str| {
+        let between = (0..600).map(|number| item(&format!(r#"{{"content": "{name} {number}"}}"#)));
+        [first].into_iter().chain(between).chain([last]).collect::<Vec<_>>()
+    };
+    let ends = async |lines: &[ImportLine]| {
+        let (fates, _) = repository.knowledge_import(lines, None).await.unwrap();
+        assert_eq!(fates[1..601], vec![ImportFate::Imported; 600]);
+        (fates[0].clone(), fates[601].clone())
+    };
+    let twice = chunk(with(one, "a text"), item(r#"{"content": "a text"}"#), "a");
+    assert_eq!(ends(&twice).await, (ImportFate::Imported, ImportFate::Duplicate));
+    let moved = chunk(with(one, "another text"), with(two, "a text"), "b");
+    assert_eq!(ends(&moved).await, (ImportFate::Updated, ImportFate::Imported));
+    let late = chunk(item(r#"{"content": "a text"}"#), with(two, "a third text"), "c");
+    let (refused, changed) = ends(&late).await;
+    assert!(matches!(&refused, ImportFate::Failed(fault) if fault.code == "taken"), "{refused:?}");
+    assert_eq!(changed, ImportFate::Updated);
+}
