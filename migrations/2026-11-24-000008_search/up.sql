@@ -140,7 +140,7 @@ RETURN CASE
     WHEN half_life_days IS NULL THEN confidence
     ELSE greatest(
         confidence * 0.1,
-        confidence * 0.5 ^ least(4, greatest(0, extract(epoch FROM now() - confirmed_at) / 86400) / half_life_days)
+        confidence * 0.5 ^ least(4, greatest(0, date_part('epoch', now() - confirmed_at) / 86400) / half_life_days)
     )
 END;
 

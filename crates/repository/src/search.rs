@@ -4,6 +4,7 @@
 //! the texts are chosen, scored and cut out by Postgres, in one statement (`statement`).
 
 mod fused;
+mod score;
 mod statement;
 mod words;
 
@@ -25,10 +26,11 @@ pub(crate) use self::words::{NextLook, Tally, Words};
 use crate::database::Repository;
 use crate::error::Result;
 use crate::fitting::fitting;
+use crate::statement::{Bind, statement};
 
-/// What a search may cost: its time, plans that know the words, and never a look at every text, or at a whole index
+/// What a search may cost: its time, plans that are kept, and never a look at every text, or at a whole index
 /// for the sake of some hundred rows.
-const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_custom_plan; \
+const TERMS_OF_SEARCH: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL plan_cache_mode = force_generic_plan; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// A word's count, where it is newer than the vocabulary, stops here.
@@ -383,7 +385,7 @@ async fn stemmed(tx: &mut AsyncPgConnection, query: &Query) -> Result<Vec<Typed>
     let words = typed.iter().map(|typed| typed.word.as_str());
     let swapped = typed.iter().map(|typed| typed.swapped.as_ref().map_or("", |(word, _)| word.as_str()));
     let both: Vec<&str> = words.chain(swapped).collect();
-    let rows: Vec<StemRow> = sql_query(STEMS).bind::<Array<Text>, _>(&both).get_results(tx).await?;
+    let rows: Vec<StemRow> = statement(STEMS).bind::<Array<Text>, _>(&both).get_results(tx).await?;
     let mut stems = rows.into_iter().map(|row| row.stems);
     for word in &mut typed {
         word.stems = stems.next().unwrap_or_default();
@@ -401,13 +403,13 @@ async fn filter(tx: &mut AsyncPgConnection, query: &Query) -> Result<Filter> {
     if query.phrases.is_empty() && query.without.is_empty() {
         return Ok(Filter::default());
     }
-    let statement = sql_query(FILTER).bind::<Array<Text>, _>(&query.phrases).bind::<Array<Text>, _>(&query.without);
+    let statement = statement(FILTER).bind::<Array<Text>, _>(&query.phrases).bind::<Array<Text>, _>(&query.without);
     Ok(statement.get_result(tx).await?)
 }
 
 /// Words that the vocabulary does not know may be newer than it.
 async fn counted(tx: &mut AsyncPgConnection, stems: &[&str]) -> Result<HashMap<String, u32>> {
-    let query = sql_query(COUNT).bind::<Array<Text>, _>(stems).bind::<BigInt, _>(COUNTED);
+    let query = statement(COUNT).bind::<Array<Text>, _>(stems).bind::<BigInt, _>(COUNTED);
     let rows: Vec<CountRow> = query.get_results(tx).await?;
     Ok(rows.into_iter().map(|row| (row.stem, u32::try_from(row.texts).unwrap_or(u32::MAX))).collect())
 }
@@ -457,7 +459,7 @@ async fn read_newest(tx: &mut AsyncPgConnection, search: &Search, plan: Plan) ->
     if text.is_empty() || !plan.unknown.is_empty() {
         return Ok(Found { plan, is_exact: true, ..Found::default() });
     }
-    let rows = sql_query(READ_NEWEST)
+    let rows = statement(READ_NEWEST)
         .bind::<BigInt, _>(READ)
         .bind::<Text, _>(text.join(" "))
         .bind::<Nullable<Text>, _>(search.domain())

@@ -1,5 +1,5 @@
-//! Statements whose text is always the same: each connection prepares and plans them once. With
-//! [`diesel::sql_query`] it does so every time, which costs more than most of them do.
+//! Statements whose text is one of few: each connection prepares and plans them once. With [`diesel::sql_query`] it does
+//! so every time, which costs more than most of them do.
 
 use std::marker::PhantomData;
 
@@ -9,14 +9,23 @@ use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
 
-/// A statement as it stands, with `$1` and so on for what is bound; rows are read by the names of their columns.
-pub(crate) const fn statement(sql: &'static str) -> Statement {
-    Statement(sql)
+/// A statement as it stands, with `$1` and so on for what is bound; rows are read by the names of their columns. The
+/// connection keeps it as long as it lives.
+pub(crate) const fn statement(sql: &str) -> Statement<'_> {
+    Statement { sql, is_kept: true }
+}
+
+/// As [`statement`], for one of many texts, which is prepared for this time alone.
+pub(crate) const fn unkept(sql: &str) -> Statement<'_> {
+    Statement { sql, is_kept: false }
 }
 
 /// See [`statement`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Statement(&'static str);
+pub(crate) struct Statement<'a> {
+    sql: &'a str,
+    is_kept: bool,
+}
 
 /// A statement with one more value.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +42,16 @@ pub(crate) trait Bind: Sized {
     }
 }
 
-impl Bind for Statement {}
+impl Bind for Statement<'_> {}
 
 impl<Q, Value, Kind> Bind for Bound<Q, Value, Kind> {}
 
-impl QueryFragment<Pg> for Statement {
+impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.0);
+        if !self.is_kept {
+            out.unsafe_to_cache_prepared();
+        }
+        out.push_sql(self.sql);
         // With each value diesel writes its number. The statement says where they belong, and here they are a remark.
         out.push_sql("\n-- ");
         Ok(())
@@ -59,7 +71,7 @@ where
 }
 
 /// Told apart by their text.
-impl QueryId for Statement {
+impl QueryId for Statement<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
@@ -69,7 +81,7 @@ impl<Q, Value, Kind> QueryId for Bound<Q, Value, Kind> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Statement {
+impl Query for Statement<'_> {
     type SqlType = Untyped;
 }
 

@@ -11,6 +11,7 @@ use super::statement::{HIGHLIGHT_CONTENT, Prepared};
 use super::{Facet, Found, HitRow, Places, SearchHit};
 use crate::error::{Error, Result};
 use crate::fitting::fitting;
+use crate::statement::Bind;
 
 /// Finds by meaning, at the most.
 pub(super) const NEAREST: usize = 100;
@@ -39,12 +40,12 @@ const PAGE: &str = "
                    * (0.7 + 0.3 * effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days))
                    * (1 + 0.1 * tanh(c.feedback_sum / (c.feedback_count + 5))) AS score
         FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
-             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $20) AS score) AS text
+             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $20)) AS score) AS text
         OFFSET 0
     ) AS w
 ), page AS (
     SELECT id, coalesce(s.text_score, 0) AS text_score, s.place AS by_words, n.place AS by_meaning, n.similarity,
-           (coalesce(1.0 / (60 + s.place), 0) + coalesce(1.0 / (60 + n.place), 0))::float8 AS score,
+           coalesce(1::float8 / (60 + s.place), 0) + coalesce(1::float8 / (60 + n.place), 0) AS score,
            count(*) OVER () AS total, count(s.place) OVER () AS with_words
     FROM scored s FULL JOIN near n USING (id)
     ORDER BY score DESC, id DESC LIMIT $21 OFFSET $22
@@ -97,11 +98,11 @@ impl Prepared<'_> {
     }
 
     async fn fused_hits(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<FusedRow>> {
-        let score = if self.score.is_empty() { "0::float8" } else { &self.score };
-        let page = NEAR.replace("FITS", &self.fits()) + &PAGE.replace("SCORE", score);
+        let score = if self.score.sql.is_empty() { "0::float8" } else { &self.score.sql };
+        let sql = self.over_candidates(&(NEAR.replace("FITS", &self.fits()) + &PAGE.replace("SCORE", score)));
         let (ids, similarities) = arrays(near);
         let rows = self
-            .bound(&page)
+            .bound(&sql)
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<Double>, _>(similarities)
             .bind::<BigInt, _>(i64::try_from(NEAREST).unwrap_or(i64::MAX))
@@ -109,7 +110,7 @@ impl Prepared<'_> {
             .bind::<BigInt, _>(i64::from(self.wanted.search.limit))
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
-            .bind::<Text, _>(self.stems.join(" | "))
+            .bind::<Text, _>(self.any_stem())
             .bind::<Bool, _>(self.wanted.search.texts)
             .load_stream(tx)
             .await?;
@@ -118,9 +119,10 @@ impl Prepared<'_> {
 
     async fn fused_facets(&self, tx: &mut AsyncPgConnection, near: &[Near]) -> Result<Vec<Facet>> {
         let (ids, similarities) = arrays(near);
-        let statement = NEAR.replace("FITS", &self.fits()) + FACETS + super::statement::FACETS_OF_FOUND;
+        let over_candidates = NEAR.replace("FITS", &self.fits()) + FACETS + super::statement::FACETS_OF_FOUND;
+        let sql = self.over_candidates(&over_candidates);
         let facets = self
-            .bound(&statement)
+            .bound(&sql)
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<Double>, _>(similarities)
             .bind::<BigInt, _>(i64::try_from(NEAREST).unwrap_or(i64::MAX))

@@ -1,16 +1,20 @@
 //! The statements of a search: which texts are looked at, what each is worth, and the page that is shown.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
-use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kos_search::{Alternative, Near, Plan, Term};
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use kos_search::{Near, Plan, Term};
 use serde_json::Value;
 
+use super::score::{Score, quoted};
 use super::{Facet, Filter, Found, HitRow, Search, SearchSort};
 use crate::error::{Error, Result};
 use crate::fitting::fitting;
+use crate::statement::{Bind, Statement, statement, unkept};
+
+/// For statements that are not kept: plans that know the words.
+const PLANNED_EACH_TIME: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// Texts that are scored at the most.
 const CANDIDATES: i64 = 5_000;
@@ -23,12 +27,12 @@ const SORTED: u64 = 100_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
-/// The texts that may answer, with what the score needs of them. The words of a long text lie apart from its row:
-/// put together with nothing they are fetched once, and not again for every word of the query; `OFFSET` keeps the
+/// The texts that may answer, with what the score needs of them. The words of a long text lie apart from its row: given
+/// the weight that they have already they are fetched once, and not again for every word of the query; `OFFSET` keeps the
 /// planner from doing so all the same.
 const CANDIDATE: &str = "
 WITH candidate AS NOT MATERIALIZED (
-    SELECT k.id, k.domain_id, k.search || ''::tsvector AS search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
+    SELECT k.id, k.domain_id, setweight(k.search, 'D') AS search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags
     FROM knowledge k WHERE CHOSEN OFFSET 0
 )";
@@ -46,7 +50,8 @@ const SURE: &str = "effective_confidence(k.confidence_score, k.confirmed_at,
         (SELECT half_life_days FROM domains d WHERE d.id = k.domain_id)) >= $10";
 
 /// One term's rank grows with its count and levels off, as in BM25; a text twice as long as others weighs
-/// its words a little less. The newest first among equals; highlights are made for the page alone.
+/// its words a little less (in brackets, lest it be reckoned as numeric, which is slow). The newest first among equals;
+/// highlights are made for the page alone.
 const PAGE: &str = "
 , scored AS NOT MATERIALIZED (
     SELECT c.id, c.created_at, c.updated_at, d.name AS domain, conf.effective, feed.feedback,
@@ -57,7 +62,7 @@ const PAGE: &str = "
              SELECT effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days) AS effective
          ) AS conf,
          LATERAL (SELECT c.feedback_sum / (c.feedback_count + 5) AS feedback) AS feed,
-         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * length(c.search) / $17) AS score) AS text
+         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $17)) AS score) AS text
     OFFSET 0
 ), page AS (
     SELECT s.*, count(*) OVER () AS total FROM scored s ORDER BY ORDERED LIMIT $18 OFFSET $19
@@ -96,10 +101,9 @@ pub(super) struct Wanted<'a> {
 /// What is bound to the statements: a plan as Postgres takes it.
 pub(super) struct Prepared<'a> {
     pub(super) wanted: Wanted<'a>,
-    worths: Vec<f64>,
-    pub(super) stems: Vec<String>,
-    /// The score of a text, as an expression over the two above.
-    pub(super) score: String,
+    pub(super) score: Score,
+    /// Whether connections keep the statement with its plan.
+    is_kept: bool,
     choice: Choice,
 }
 
@@ -171,9 +175,18 @@ impl Choice {
 }
 
 impl Wanted<'_> {
+    /// Whether nothing is asked for but the best texts by their words.
+    fn is_usual(&self) -> bool {
+        let Search { sort, facets, .. } = self.search;
+        self.near.is_none() && self.search.fits_all() && *sort == SearchSort::Relevance && !facets
+    }
+
     /// The texts with the rare words of the plan, and with `is_wide` others too, scored by all of its words.
     pub(super) async fn find(self, tx: &mut AsyncPgConnection, plan: &Plan, is_wide: bool) -> Result<Found> {
         let prepared = Prepared::new(self, plan, is_wide);
+        if !prepared.is_kept {
+            tx.batch_execute(PLANNED_EACH_TIME).await?;
+        }
         if let Some(near) = self.near {
             return prepared.fused(tx, near).await;
         }
@@ -188,12 +201,11 @@ impl Wanted<'_> {
 
 impl<'a> Prepared<'a> {
     fn new(wanted: Wanted<'a>, plan: &Plan, is_wide: bool) -> Self {
-        let alternatives: Vec<&Alternative> = plan.terms.iter().flat_map(|term| &term.alternatives).collect();
+        let kept = if wanted.is_usual() { Score::of_usual(plan) } else { None };
         Self {
             wanted,
-            worths: alternatives.iter().map(|other| other.worth).collect(),
-            stems: alternatives.iter().map(|other| quoted(&other.stem)).collect(),
-            score: score(plan),
+            is_kept: kept.is_some(),
+            score: kept.unwrap_or_else(|| Score::of_any(plan)),
             choice: Choice::of(plan, is_wide, wanted.search.sort),
         }
     }
@@ -205,14 +217,14 @@ impl<'a> Prepared<'a> {
             SearchSort::UpdatedAt => "s.updated_at DESC, s.id DESC",
             SearchSort::Confidence => "s.effective DESC, s.id DESC",
         };
-        let page = PAGE.replace("SCORE", &self.score).replace("ORDERED", order);
+        let sql = self.over_candidates(&PAGE.replace("SCORE", &self.score.sql).replace("ORDERED", order));
         let rows = self
-            .bound(&page)
+            .bound(&sql)
             .bind::<Double, _>(self.wanted.average_length)
             .bind::<BigInt, _>(i64::from(self.wanted.search.limit))
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)
-            .bind::<Text, _>(self.stems.join(" | "))
+            .bind::<Text, _>(self.any_stem())
             .bind::<Bool, _>(self.wanted.search.texts)
             .load_stream(tx)
             .await;
@@ -224,7 +236,7 @@ impl<'a> Prepared<'a> {
     }
 
     async fn facets(&self, tx: &mut AsyncPgConnection) -> Result<Vec<Facet>> {
-        self.bound(&format!("{FACETS}{FACETS_OF_FOUND}"))
+        self.bound(&self.over_candidates(&format!("{FACETS}{FACETS_OF_FOUND}")))
             .get_results(tx)
             .await
             .map_err(|error| Error::from(error).of_search())
@@ -251,14 +263,26 @@ impl<'a> Prepared<'a> {
         )
     }
 
-    /// A statement over the candidates, with the parameters that all of them share.
-    pub(super) fn bound(&self, over_candidates: &str) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
-        let candidate = CANDIDATE.replace("CHOSEN", &self.choice.condition()).replace("FITS", &self.fits());
+    /// Any of the words, however they are read.
+    pub(super) fn any_stem(&self) -> String {
+        joined(self.score.stems.iter().flatten().cloned(), " | ")
+    }
+
+    /// A statement over the candidates.
+    pub(super) fn over_candidates(&self, rest: &str) -> String {
+        CANDIDATE.replace("CHOSEN", &self.choice.condition()).replace("FITS", &self.fits()) + rest
+    }
+
+    /// Such a statement, with the parameters that all of them share.
+    pub(super) fn bound<'q>(
+        &'q self,
+        sql: &'q str,
+    ) -> impl Bind + Query<SqlType = Untyped> + QueryFragment<Pg> + QueryId + Send + 'q {
         let (query, filter) = (&self.wanted.search.query, &self.wanted.search.filter);
-        sql_query(candidate + over_candidates)
-            .into_boxed::<Pg>()
-            .bind::<Array<Double>, _>(&self.worths)
-            .bind::<Array<Text>, _>(&self.stems)
+        let statement: Statement<'_> = if self.is_kept { statement(sql) } else { unkept(sql) };
+        statement
+            .bind::<Array<Nullable<Double>>, _>(&self.score.worths)
+            .bind::<Array<Nullable<Text>>, _>(&self.score.stems)
             .bind::<Text, _>(&self.choice.any)
             .bind::<Array<Text>, _>(&self.choice.first)
             .bind::<BigInt, _>(self.choice.most)
@@ -276,20 +300,6 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The sum over the terms of the best of each term's alternatives. Spelt out, because the planner makes
-/// constants of the parameters then, and a loop over a table of them costs three times as much.
-fn score(plan: &Plan) -> String {
-    let mut place = 0;
-    let terms = plan.terms.iter().map(|term| {
-        let ranks = term.alternatives.iter().map(|_| {
-            place += 1;
-            format!("$1[{place}] * ts_rank('{{1,1,1,1}}', c.search, $2[{place}]::tsquery)")
-        });
-        format!("greatest({})", joined(ranks, ", "))
-    });
-    joined(terms, " + ")
-}
-
 /// The three rarest of several words: where they stand together, the texts fit best.
 fn together(mut terms: Vec<&Term>) -> Option<String> {
     terms.sort_by(|one, other| (one.texts(), &one.word).cmp(&(other.texts(), &other.word)));
@@ -304,11 +314,6 @@ fn one_of<'t>(terms: impl IntoIterator<Item = &'t Term>) -> String {
 
 fn any_of(term: &Term) -> String {
     format!("({})", joined(term.alternatives.iter().map(|other| quoted(&other.stem)), " | "))
-}
-
-/// A lexeme as a tsquery writes it.
-fn quoted(stem: &str) -> String {
-    format!("'{}'", stem.replace('\'', "''").replace('\\', "\\\\"))
 }
 
 fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {

@@ -238,6 +238,41 @@ async fn facets_count_what_was_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_worth_the_same_whether_its_statement_is_kept_or_not() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for number in 0..30 {
+        let words = "alpha beta gamma delta epsilon zeta eta theta iota kappa";
+        let some: Vec<&str> =
+            words.split(' ').enumerate().filter(|(at, _)| number % (at + 2) != 0).map(|(_, word)| word).collect();
+        know(&repository, &format!("{} kappas{number} kappal{number}", some.join(" ")), "x", 1.0).await;
+    }
+    count(&repository).await;
+    let queries = [
+        "beta",
+        "alpha gamma",
+        "alpha beta delta",
+        "alpha beta gamma delta epsilon",
+        "alpha kap",
+        "kap",
+        "alpha beta gamma delta epsilon zeta eta theta",
+        "alpha beta gamma delta epsilon zeta eta theta iota kapp",
+        "alpa betta gamma",
+        "kappas1 kappal2 kappasl3",
+    ];
+    for query in queries {
+        let asked = Search { complete_last: true, limit: 30, ..search(query) };
+        // Statements that count by domain, language and tag are made anew each time.
+        let (kept, unkept) =
+            (answer(&repository, asked.clone()).await, answer(&repository, Search { facets: true, ..asked }).await);
+        let worth =
+            |found: &Found| found.hits.iter().map(|hit| (hit.id, format!("{:.9}", hit.score))).collect::<Vec<_>>();
+        assert_eq!(worth(&kept), worth(&unkept), "{query}");
+        assert!(!kept.hits.is_empty(), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_that_say_nothing_are_looked_for_as_they_are() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
