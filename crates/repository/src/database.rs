@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 
@@ -67,6 +68,7 @@ const QUEUE: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct Repository {
     pool: Pool<AsyncPgConnection>,
+    connections: u32,
     ingest: Pool<AsyncPgConnection>,
     queue: Pool<AsyncPgConnection>,
     pub(crate) url: SecretString,
@@ -95,6 +97,7 @@ impl Repository {
         check_url(url)?;
         Ok(Self {
             pool: pool(url, connections, ""),
+            connections,
             ingest: pool(url, INGEST, PLANNED_ONCE),
             queue: pool(url, QUEUE, FORGETFUL),
             url: url.into(),
@@ -131,6 +134,16 @@ impl Repository {
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         Ok(self.pool.get().await?)
+    }
+
+    /// One more for who has one, if it is there at once and half of them stay with the others.
+    pub(crate) async fn spare_connection(&self) -> Option<PooledConnection<'_, AsyncPgConnection>> {
+        let state = self.pool.state();
+        let with_it = state.connections.saturating_sub(state.idle_connections) + 1;
+        if with_it > self.connections / 2 {
+            return None;
+        }
+        timeout(Duration::ZERO, self.pool.get()).await.ok()?.ok()
     }
 
     /// For storing events.

@@ -1,12 +1,11 @@
 //! Lines of a file into knowledge: what is not there is stored, what says something else is changed, and
 //! what is there already stays as it is, so that the same file may come again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Array, Bool, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::future::join;
 use kos_model::Violation;
@@ -22,6 +21,7 @@ use crate::database::Repository;
 use crate::error::{Chain, Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms};
 use crate::schema::knowledge;
+use crate::statement::{Bind as _, statement};
 
 /// What became of each line, and what was told of them.
 pub(crate) type Imported = (Vec<ImportFate>, Vec<Emitted>);
@@ -44,42 +44,53 @@ pub(crate) fn settle(imported: &mut Imported, one: Result<Imported>) -> Result<(
     Ok(())
 }
 
-/// A chunk of so many lines or more in each half is stored by two connections at once: one keeps a single core of the
+/// A chunk of so many lines or more in each half may be stored by two connections at once: one keeps a single core of the
 /// database busy.
-const PART: usize = 100;
+const HALF: usize = 100;
 
-const START: &str = "SELECT now() AS at, EXISTS (SELECT FROM knowledge WHERE id = ANY ($1)) AS is_there";
+/// The least by which times differ in Postgres.
+const MOMENT: TimeDelta = TimeDelta::microseconds(1);
+
+const START: &str = "
+SELECT now() AS at, EXISTS (SELECT FROM knowledge WHERE id = ANY ($1)) AS is_there,
+       EXISTS (SELECT FROM unnest($2) AS n (name) WHERE NOT EXISTS (SELECT FROM domains d WHERE d.name = n.name)) AS is_opening";
 
 /// Before lines go in.
 #[derive(QueryableByName)]
 struct Start {
-    /// When they do, for all of them.
+    /// When they do, all of them.
     #[diesel(sql_type = Timestamptz)]
     at: DateTime<Utc>,
     /// Whether an id of theirs is there already.
     #[diesel(sql_type = Bool)]
     is_there: bool,
+    /// Whether they name a domain that is new: who names it too waits until it is stored, with all that is stored with it.
+    #[diesel(sql_type = Bool)]
+    is_opening: bool,
 }
 
 /// A line on its way in.
 struct Entry<'a> {
     item: &'a ImportItem,
-    /// The one that the line gives, or a new one; new ones follow each other as the lines do.
-    id: Uuid,
     mark: Mark,
     at: DateTime<Utc>,
 }
 
-impl<'a> Entry<'a> {
-    fn new(item: &'a ImportItem, at: DateTime<Utc>) -> Self {
-        let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
-        Self { item, id, mark: Mark::of(&item.new.fields().content), at }
-    }
+/// Lines that are stored in one transaction.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    entries: &'a [Entry<'a>],
+    /// What the whole chunk makes of the texts of the ids that it gives.
+    becomes: &'a HashMap<Uuid, &'a Mark>,
+    /// Who is told of it is told under these terms.
+    events: Option<&'a LeaseTerms>,
+}
 
-    fn newborn(&self) -> Newborn<'_> {
+impl Entry<'_> {
+    fn newborn(&self, id: Uuid) -> Newborn<'_> {
         let item = self.item;
         Newborn {
-            id: self.id,
+            id,
             fields: item.new.fields(),
             mark: &self.mark,
             is_verified: item.is_verified,
@@ -101,9 +112,9 @@ struct Decided<'a> {
 }
 
 impl Repository {
-    /// Stores a chunk of lines, the items in one transaction, or two where they have nothing to do with each other, and
-    /// then the links in one, and says what became of each. Events tell of them only where there are terms for their deliveries. A line that the database refuses
-    /// spoils no other.
+    /// Stores a chunk of lines, the items in one transaction, or in two where they have nothing to do with each other, and
+    /// then the links in one, and says what became of each. Events tell of them only where there are terms for their
+    /// deliveries. A line that the database refuses spoils no other.
     ///
     /// # Errors
     /// The database is unavailable; then nothing of the chunk is stored, or items alone, which change nothing when they
@@ -131,43 +142,45 @@ impl Repository {
         if items.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let Start { at, is_there } = self.import_start(items).await?;
-        let entries: Vec<Entry<'_>> = items.iter().map(|item| Entry::new(item, at)).collect();
-        let (one, other) = entries.split_at(entries.len() / 2);
-        if is_there || one.len() < PART || !are_apart(one, other) {
-            return self.part_import(&entries, events).await;
-        }
-        let (one, other) = join(self.part_import(one, events), self.part_import(other, events)).await;
-        let ((mut fates, mut emitted), (of_other, told)) = (one?, other?);
-        fates.extend(of_other);
-        emitted.extend(told);
-        Ok((fates, emitted))
-    }
-
-    /// What the database says before lines go in.
-    async fn import_start(&self, items: &[&ImportItem]) -> Result<Start> {
-        let ids: Vec<Uuid> = items.iter().filter_map(|item| Some(item.id?.0)).collect();
         let mut connection = self.connection().await?;
-        Ok(sql_query(START).bind::<Array<SqlUuid>, _>(ids).get_result(&mut connection).await?)
+        let start = import_start(&mut connection, items).await?;
+        let mut entries: Vec<Entry<'_>> =
+            items.iter().map(|item| Entry { item, mark: Mark::of(&item.new.fields().content), at: start.at }).collect();
+        // What is told of them is told in their order.
+        let may_part = events.is_none() && !start.is_there && !start.is_opening && are_apart(&entries);
+        let mut second = if may_part { self.spare_connection().await } else { None };
+        let half = entries.len() / 2;
+        if second.is_some() {
+            // The halves follow each other, whichever is stored first.
+            entries.iter_mut().skip(half).for_each(|entry| entry.at += MOMENT);
+        }
+        let becomes = entries.iter().filter_map(|entry| Some((entry.item.id?.0, &entry.mark))).collect();
+        let part = |entries| Part { entries, becomes: &becomes, events };
+        let Some(second) = second.as_mut() else { return self.part_import(&mut connection, part(&entries)).await };
+        let (one, other) = entries.split_at(half);
+        let (one, other) =
+            join(self.part_import(&mut connection, part(one)), self.part_import(second, part(other))).await;
+        let (mut fates, _) = one?;
+        fates.extend(other?.0);
+        Ok((fates, Vec::new()))
     }
 
-    async fn part_import(&self, entries: &[Entry<'_>], events: Option<&LeaseTerms>) -> Result<Imported> {
-        match self.import_together(entries, events).await {
+    async fn part_import(&self, connection: &mut AsyncPgConnection, part: Part<'_>) -> Result<Imported> {
+        match self.import_together(connection, part).await {
             Err(error) if !error.is_unavailable() || matches!(error, Error::Contended) => {}
             other => return other,
         }
         let mut imported = Imported::default();
-        for entry in entries {
-            settle(&mut imported, self.import_together(std::slice::from_ref(entry), events).await)?;
+        for entry in part.entries {
+            let line = Part { entries: std::slice::from_ref(entry), ..part };
+            settle(&mut imported, self.import_together(connection, line).await)?;
         }
         Ok(imported)
     }
 
-    async fn import_together(&self, entries: &[Entry<'_>], events: Option<&LeaseTerms>) -> Result<Imported> {
-        let mut connection = self.connection().await?;
+    async fn import_together(&self, connection: &mut AsyncPgConnection, part: Part<'_>) -> Result<Imported> {
         for _ in 0..ATTEMPTS {
-            let stored = connection.transaction(async |tx| self.import_in_tx(tx, entries, events).await).await;
-            match stored {
+            match connection.transaction(async |tx| self.import_in_tx(tx, part).await).await {
                 Err(error) if is_raced(&error) => {}
                 other => return other,
             }
@@ -175,15 +188,11 @@ impl Repository {
         Err(Error::Contended)
     }
 
-    async fn import_in_tx(
-        &self,
-        tx: &mut AsyncPgConnection,
-        entries: &[Entry<'_>],
-        events: Option<&LeaseTerms>,
-    ) -> Result<Imported> {
+    async fn import_in_tx(&self, tx: &mut AsyncPgConnection, part: Part<'_>) -> Result<Imported> {
+        let Part { entries, becomes, events } = part;
         let present = lock_in_tx(tx, entries.iter().filter_map(|entry| entry.item.id).collect()).await?;
         let live = live_by_hash(tx, entries.iter().map(|entry| entry.mark.hash.as_slice()).collect()).await?;
-        let decided = decide(entries, &present, live);
+        let decided = decide(entries, becomes, &present, live);
         let mut happened = Vec::new();
         for (before, item) in &decided.updates {
             let Written { changed, events: told_first } =
@@ -206,12 +215,24 @@ impl Repository {
     }
 }
 
-/// Whether no line of one part has the id or the text of a line of the other. Where none of their ids is there yet
-/// either, it is the same in which order the parts are stored.
-fn are_apart(one: &[Entry<'_>], other: &[Entry<'_>]) -> bool {
-    let ids: HashSet<Uuid> = one.iter().map(|entry| entry.id).collect();
+/// What the database says before lines go in.
+async fn import_start(connection: &mut AsyncPgConnection, items: &[&ImportItem]) -> Result<Start> {
+    let ids: Vec<Uuid> = items.iter().filter_map(|item| Some(item.id?.0)).collect();
+    let domains: BTreeSet<&str> = items.iter().filter_map(|item| item.new.fields().domain.as_deref()).collect();
+    let start = statement(START).bind::<Array<SqlUuid>, _>(ids).bind::<Array<Text>, _>(Vec::from_iter(domains));
+    Ok(start.get_result(connection).await?)
+}
+
+/// Whether there are enough lines for two, and none of one half has the id or the text of a line of the other. Where none
+/// of their ids is there yet either, it is the same which half is stored first.
+fn are_apart(entries: &[Entry<'_>]) -> bool {
+    let (one, other) = entries.split_at(entries.len() / 2);
+    let ids: HashSet<KnowledgeId> = one.iter().filter_map(|entry| entry.item.id).collect();
     let texts: HashSet<&[u8]> = one.iter().map(|entry| entry.mark.hash.as_slice()).collect();
-    !other.iter().any(|entry| ids.contains(&entry.id) || texts.contains(entry.mark.hash.as_slice()))
+    let touches = |entry: &Entry<'_>| {
+        entry.item.id.is_some_and(|id| ids.contains(&id)) || texts.contains(entry.mark.hash.as_slice())
+    };
+    one.len() >= HALF && !other.iter().any(touches)
 }
 
 /// The rows of these ids, in the bin or not, locked until the transaction ends.
@@ -233,14 +254,15 @@ async fn lock_in_tx(tx: &mut AsyncPgConnection, ids: Vec<KnowledgeId>) -> Result
 
 fn decide<'a>(
     entries: &'a [Entry<'a>],
+    becomes: &HashMap<Uuid, &Mark>,
     present: &'a HashMap<Uuid, KnowledgeRecord>,
     mut live: HashMap<Vec<u8>, Uuid>,
 ) -> Decided<'a> {
     let mut decided = Decided::default();
     let mut seen = HashSet::new();
-    let becomes: HashMap<Uuid, &Mark> = entries.iter().map(|entry| (entry.id, &entry.mark)).collect();
     for entry in entries {
-        let Entry { item, id, ref mark, .. } = *entry;
+        let (item, mark) = (entry.item, &entry.mark);
+        let id = item.id.unwrap_or_else(KnowledgeId::generate).0;
         let elsewhere = live.get(&mark.hash).filter(|there| **there != id);
         let before = present.get(&id);
         let is_same = before.is_some_and(|before| says_the_same(before, item));
@@ -263,7 +285,7 @@ fn decide<'a>(
             }
             (None, None) => {
                 live.insert(mark.hash.clone(), id);
-                decided.newborn.push(entry.newborn());
+                decided.newborn.push(entry.newborn(id));
                 ImportFate::Imported
             }
         };

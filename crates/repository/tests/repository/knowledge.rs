@@ -140,17 +140,71 @@ async fn a_line_that_comes_twice_in_one_chunk_is_taken_once() {
     assert_eq!(fates, [ImportFate::Imported, ImportFate::Duplicate]);
 }
 
+/// By how many transactions the knowledge was stored.
+async fn transactions(db: &TestDb) -> i64 {
+    let client = db.client().await;
+    client.query_one("SELECT count(DISTINCT xmin::text) FROM knowledge", &[]).await.unwrap().get(0)
+}
+
+/// A repository whose next import finds two connections.
+async fn with_two_connections(db: &TestDb) -> Repository {
+    let repository = repository(db).await;
+    let (one, other) = futures_util::future::join(repository.stats(), repository.event_list(None, None, 1)).await;
+    assert!(one.is_ok() && other.is_ok());
+    repository
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn new_lines_are_as_old_as_each_other_and_follow_each_other_as_in_the_file() {
+async fn new_lines_are_stored_by_two_and_follow_each_other_as_in_the_file() {
     let db = TestDb::new().await;
-    let repository = repository(&db).await;
+    let repository = with_two_connections(&db).await;
     let lines: Vec<ImportLine> = (0..600).map(|number| item(&format!(r#"{{"content": "line {number}"}}"#))).collect();
     let (fates, _) = repository.knowledge_import(&lines, None).await.unwrap();
-    assert_eq!(fates, vec![ImportFate::Imported; 600]);
-    let (stored, _) = exported(&repository).await;
+    assert_eq!((fates, transactions(&db).await), (vec![ImportFate::Imported; 600], 2));
+    let (mut stored, _) = exported(&repository).await;
+    stored.sort_by_key(|line| (line.created_at, line.id));
     let contents: Vec<_> = stored.iter().map(|line| line.content.clone()).collect();
     assert_eq!(contents, (0..600).map(|number| format!("line {number}")).collect::<Vec<_>>());
-    assert!(stored.iter().all(|line| line.created_at == stored[0].created_at), "of one moment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_told_of_or_name_a_new_domain_are_stored_by_one() {
+    for (domain, events) in [(r#", "domain": "new""#, None), ("", Some(free()))] {
+        let db = TestDb::new().await;
+        let repository = with_two_connections(&db).await;
+        let line = |number| item(&format!(r#"{{"content": "line {number}"{domain}}}"#));
+        let lines: Vec<ImportLine> = (0..600).map(line).collect();
+        repository.knowledge_import(&lines, events.as_ref()).await.unwrap();
+        assert_eq!(transactions(&db).await, 1, "{domain}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_is_lost_when_another_stores_an_id_of_the_file_in_the_middle_of_it() {
+    let db = TestDb::new().await;
+    let repository = with_two_connections(&db).await;
+    let (id, client) = ("01900000-0000-7000-8000-000000000001", db.client().await);
+    let mut lines: Vec<ImportLine> =
+        (0..600).map(|number| item(&format!(r#"{{"content": "line {number}"}}"#))).collect();
+    lines.insert(0, item(&format!(r#"{{"id": "{id}", "content": "its new text"}}"#)));
+    lines.push(item(r#"{"content": "a text"}"#));
+    // Nobody can lock rows until the other has stored the id.
+    client.batch_execute("BEGIN; LOCK TABLE knowledge IN EXCLUSIVE MODE").await.unwrap();
+    let import = tokio::spawn(async move { repository.knowledge_import(&lines, None).await.unwrap().0 });
+    let waiting = "SELECT count(*) = 2 FROM pg_locks WHERE relation = 'knowledge'::regclass AND NOT granted";
+    while !client.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) {
+        tokio::task::yield_now().await;
+    }
+    let other = format!(
+        "INSERT INTO knowledge (id, content, content_hash) VALUES ('{id}', 'a text', sha256('a text')); COMMIT"
+    );
+    client.batch_execute(&other).await.unwrap();
+    let fates = import.await.unwrap();
+    assert_eq!(fates[0], ImportFate::Updated);
+    let there = "SELECT EXISTS (SELECT FROM knowledge WHERE content = 'a text')";
+    let is_there: bool = client.query_one(there, &[]).await.unwrap().get(0);
+    let is_refused = matches!(&fates[601], ImportFate::Failed(fault) if fault.code == "taken");
+    assert!(is_there || is_refused, "{:?}", fates[601]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
