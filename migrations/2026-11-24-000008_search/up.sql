@@ -23,12 +23,14 @@ CREATE TABLE search_corpus (
 );
 INSERT INTO search_corpus DEFAULT VALUES;
 
--- Counts the next texts, at most so many; says how many it did. Texts of the last seconds are left for the
--- next time: an older id may still be on its way to its commit. What was changed, removed, or came with an
--- old id is put right by counting anew, at most once a day, when the sum is wrong by a fifth.
+-- Counts the next texts, at most so many; says how many it did. Texts of the last seconds, and what is newer than a
+-- transaction of a server that is still under way, are left for the next time: an older id may be on its way to its
+-- commit. What was changed, removed, or came with an old id is put right by counting anew, at most once a day, when the
+-- sum is wrong by a fifth.
 CREATE FUNCTION search_count(at_most integer, settled_seconds double precision) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     corpus search_corpus;
+    settled timestamptz;
     newest uuid;
     counted integer;
     lengths bigint;
@@ -37,11 +39,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
+    SELECT least(now(), min(xact_start)) - make_interval(secs => settled_seconds) INTO settled
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'knowledge-os' AND backend_xid IS NOT NULL;
     SELECT (array_agg(id ORDER BY id DESC))[1], count(*), coalesce(sum(length(search)), 0)
     INTO newest, counted, lengths
     FROM (
         SELECT id, search FROM knowledge
-        WHERE id > corpus.counted_to AND id < uuid_v7_floor(now() - make_interval(secs => settled_seconds)) AND deleted_at IS NULL
+        WHERE id > corpus.counted_to AND id < uuid_v7_floor(settled) AND deleted_at IS NULL
         ORDER BY id LIMIT at_most
     ) AS next;
     IF counted > 0 THEN

@@ -32,7 +32,8 @@ WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE
 
 /// Between two looks at what there is to count.
 const OFTEN: Duration = Duration::from_secs(1);
-/// How old a text is when it is counted: older than any transaction that may still bring an older one.
+/// How old a text is when it is counted, or how much older than every transaction under way: longer than it takes from the
+/// making of an id to the first change of its transaction.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// So many texts are no longer few; and most of the newest that are read.

@@ -224,6 +224,22 @@ async fn two_servers_count_each_text_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_newer_than_a_transaction_under_way_is_counted_after_it() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let slow = db.client().await;
+    let begin = "SET application_name = 'knowledge-os'; BEGIN;
+                 INSERT INTO knowledge (content, content_hash) VALUES ('wildebeest', 'w')";
+    slow.batch_execute(begin).await.unwrap();
+    know(&repository, "a zebra", "x", 1.0).await;
+    count(&repository).await;
+    slow.batch_execute("COMMIT").await.unwrap();
+    count(&repository).await;
+    let texts: i64 = slow.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0);
+    assert_eq!(texts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn facets_count_what_was_found() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
