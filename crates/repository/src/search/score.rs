@@ -8,7 +8,7 @@ const SINGLE: [usize; 3] = [2, 4, 8];
 const ALTERNATIVES: usize = 9;
 
 /// The sum over the words of the best that one of each word's readings is worth. Takes their worths from $1 and their
-/// stems, as Postgres writes them, from $2; both have holes where there is room and no word.
+/// stems, as Postgres writes them, from $2.
 pub(super) struct Score {
     pub(super) sql: String,
     pub(super) worths: Vec<Option<f64>>,
@@ -17,7 +17,8 @@ pub(super) struct Score {
 
 impl Score {
     /// For a query such as most are: of few words, of which one at most has several readings. Few texts of SQL do for all
-    /// of these, so that connections may keep them with their plans, which takes as long to make as a small search.
+    /// of these, with holes among the parameters where there is room and no word, so that connections may keep them with
+    /// their plans: to make one takes as long as a small search.
     pub(super) fn of_usual(plan: &Plan) -> Option<Self> {
         let (several, single): (Vec<&Term>, Vec<&Term>) =
             plan.terms.iter().partition(|term| term.alternatives.len() > 1);
@@ -74,4 +75,28 @@ fn readings(term: Option<&Term>, room: usize) -> Vec<Option<&Alternative>> {
 /// A lexeme as a tsquery writes it.
 pub(super) fn quoted(stem: &str) -> String {
     format!("'{}'", stem.replace('\'', "''").replace('\\', "\\\\"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn plan(readings: &[usize]) -> Plan {
+        let reading = Alternative { stem: "word".to_owned(), worth: 1.0, texts: 1 };
+        let term = |readings: &usize| Term { alternatives: vec![reading.clone(); *readings], ..Term::default() };
+        Plan { terms: readings.iter().map(term).collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn few_texts_do_for_all_usual_queries() {
+        let single = (0..=8).map(|words| vec![1; words]);
+        let queries: Vec<Vec<usize>> =
+            single.flat_map(|words| (1..=ALTERNATIVES).map(move |last| [&words[..], &[last]].concat())).collect();
+        let usual: Vec<Score> = queries.iter().filter_map(|query| Score::of_usual(&plan(query))).collect();
+        assert_eq!(usual.len(), queries.len() - 1, "nine words of one reading are too many");
+        assert_eq!(usual.iter().map(|score| &score.sql).collect::<HashSet<_>>().len(), 6);
+        assert!([vec![3, 2], vec![ALTERNATIVES + 1]].iter().all(|query| Score::of_usual(&plan(query)).is_none()));
+    }
 }
