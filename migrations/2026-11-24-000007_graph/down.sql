@@ -14,3 +14,4 @@ DROP TABLE knowledge_links;
 DROP FUNCTION link_removed();
 DROP TABLE link_removals;
 DROP FUNCTION link_changed();
+DROP FUNCTION link_born();

@@ -54,18 +54,30 @@ CREATE TABLE link_removals (
 );
 CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
 
+-- Whatever a row brings with it: it may come from a copy of the table.
+CREATE FUNCTION link_born() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.changed_in := pg_current_xact_id();
+    NEW.gone_ends := (
+        SELECT count(*) FROM knowledge WHERE id IN (NEW.source_id, NEW.target_id) AND deleted_at IS NOT NULL
+    );
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER link_born BEFORE INSERT ON knowledge_links FOR EACH ROW EXECUTE FUNCTION link_born();
+
 CREATE FUNCTION link_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.changed_in := pg_current_xact_id();
-    IF (OLD.source_id, OLD.target_id) <> (NEW.source_id, NEW.target_id) THEN
+    IF (OLD.id, OLD.source_id, OLD.target_id) <> (NEW.id, NEW.source_id, NEW.target_id) THEN
         INSERT INTO link_removals (id, source_id, target_id) VALUES (OLD.id, OLD.source_id, OLD.target_id);
     END IF;
     RETURN NEW;
 END
 $$;
 CREATE TRIGGER link_changed BEFORE UPDATE ON knowledge_links FOR EACH ROW
-WHEN ((OLD.source_id, OLD.target_id, OLD.kind, OLD.weight, OLD.gone_ends, OLD.valid_to IS NULL)
-    IS DISTINCT FROM (NEW.source_id, NEW.target_id, NEW.kind, NEW.weight, NEW.gone_ends, NEW.valid_to IS NULL))
+WHEN ((OLD.id, OLD.source_id, OLD.target_id, OLD.kind, OLD.weight, OLD.gone_ends, OLD.valid_to IS NULL)
+    IS DISTINCT FROM (NEW.id, NEW.source_id, NEW.target_id, NEW.kind, NEW.weight, NEW.gone_ends, NEW.valid_to IS NULL))
 EXECUTE FUNCTION link_changed();
 
 CREATE FUNCTION link_removed() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -26,7 +26,8 @@ pub struct Neighborhood {
     known: BTreeSet<KnowledgeId>,
     reached: Vec<Reached>,
     level: Vec<KnowledgeId>,
-    frontier: BTreeSet<KnowledgeId>,
+    /// Nodes of which a link was passed over.
+    cut: BTreeSet<KnowledgeId>,
 }
 
 impl Neighborhood {
@@ -41,7 +42,7 @@ impl Neighborhood {
             known: BTreeSet::from([start]),
             reached: vec![Reached { id: start, depth: 0 }],
             level: vec![start],
-            frontier: BTreeSet::new(),
+            cut: BTreeSet::new(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Neighborhood {
             *walked += 1;
             let is_known = self.known.contains(&link.there);
             if *walked > self.fan_out || (!is_known && self.is_full()) {
-                self.frontier.insert(link.here);
+                self.cut.insert(link.here);
             } else if !is_known {
                 self.known.insert(link.there);
                 self.reached.push(Reached { id: link.there, depth: self.at });
@@ -73,11 +74,12 @@ impl Neighborhood {
         }
     }
 
-    /// Nodes within the depth whose links it never asked for, because it was full: each that has a neighbour which
-    /// is not here belongs to the frontier.
+    /// Nodes within the depth that may have a neighbour which is not here, because they have more links than were looked
+    /// at, or it was full: each that has one is where to go on.
     #[must_use]
-    pub fn unwalked(&self) -> &[KnowledgeId] {
-        if self.at < self.depth { &self.level } else { &[] }
+    pub fn unsettled(&self) -> Vec<KnowledgeId> {
+        let never_asked: &[KnowledgeId] = if self.at < self.depth { &self.level } else { &[] };
+        self.cut.iter().chain(never_asked).copied().collect()
     }
 
     fn is_full(&self) -> bool {
@@ -88,12 +90,6 @@ impl Neighborhood {
     #[must_use]
     pub fn reached(&self) -> &[Reached] {
         &self.reached
-    }
-
-    /// Nodes within the depth of which not every neighbour is here.
-    #[must_use]
-    pub const fn frontier(&self) -> &BTreeSet<KnowledgeId> {
-        &self.frontier
     }
 }
 
@@ -119,7 +115,7 @@ mod tests {
         let ring = Sketch::new(&[(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0), (3, 0, 1.0)]);
         let around = walk(&ring, 4, 100, 10);
         assert_eq!(ids(&around), [(node(0), 0), (node(1), 1), (node(3), 1), (node(2), 2)]);
-        assert!(around.frontier().is_empty());
+        assert!(around.unsettled().is_empty());
     }
 
     #[test]
@@ -127,10 +123,10 @@ mod tests {
         let star = Sketch::new(&[(0, 1, 0.1), (0, 2, 0.9), (0, 3, 0.5)]);
         let around = walk(&star, 2, 3, 10);
         assert_eq!(ids(&around), [(node(0), 0), (node(2), 1), (node(3), 1)]);
-        assert_eq!(around.frontier().iter().copied().collect::<Vec<_>>(), [node(0)]);
+        assert_eq!(around.unsettled(), [node(0), node(2), node(3)]);
         let narrow = walk(&star, 2, 100, 2);
         assert_eq!(ids(&narrow), ids(&around));
-        assert_eq!(narrow.frontier().len(), 1);
+        assert_eq!(narrow.unsettled(), [node(0)]);
     }
 
     #[test]
@@ -138,6 +134,6 @@ mod tests {
         let star = Sketch::new(&[(0, 1, 0.1), (0, 2, 0.9), (0, 3, 0.5)]);
         let around = walk(&star, 4, 4, 3);
         assert_eq!(around.reached().len(), 4);
-        assert!(around.frontier().is_empty());
+        assert!(around.cut.is_empty());
     }
 }

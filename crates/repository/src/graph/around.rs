@@ -42,8 +42,8 @@ pub struct Around {
 /// What a walk came to, but for what people see of the nodes.
 struct Walked {
     around: Neighborhood,
-    /// Nodes that were reached and not walked on from, although there is more behind them.
-    leading_on: Vec<KnowledgeId>,
+    /// Nodes that have a neighbour which was not reached, though it lies within the depth.
+    frontier: Vec<KnowledgeId>,
     edges: Vec<Edge>,
     is_cut: bool,
     /// How many links each node has that was reached.
@@ -99,10 +99,11 @@ impl Repository {
             around.take(adjacent(reader, &level, walk, Some(FAN_OUT)).await?);
         }
         let ids = ids(&around);
-        let leading_on = leading_on(reader, around.unwalked(), &ids, walk);
+        let unsettled = around.unsettled();
+        let frontier = leading_on(reader, &unsettled, &ids, walk);
         let part = self.part(reader, &ids, walk, reach.degrees);
-        let (leading_on, (Graph { nodes, edges }, is_cut)) = try_join(leading_on, part).await?;
-        Ok(Some((Walked { around, leading_on, edges, is_cut, degrees: Vec::new() }, nodes)))
+        let (frontier, (Graph { nodes, edges }, is_cut)) = try_join(frontier, part).await?;
+        Ok(Some((Walked { around, frontier, edges, is_cut, degrees: Vec::new() }, nodes)))
     }
 }
 
@@ -114,12 +115,12 @@ impl Walked {
             around.take(links.adjacent(&level, walk, FAN_OUT + 1));
         }
         let ids = ids(&around);
-        let leading_on = links.leading_on(around.unwalked(), &ids, walk);
+        let frontier = links.leading_on(&around.unsettled(), &ids, walk);
         let mut edges = links.between(&ids, walk);
         let is_cut = edges.len() > MAX_LINKS;
         edges.truncate(MAX_LINKS);
         let degrees = ids.iter().map(|id| degree(links, *id)).collect();
-        Self { around, leading_on, edges, is_cut, degrees }
+        Self { around, frontier, edges, is_cut, degrees }
     }
 
     fn ids(&self) -> Vec<KnowledgeId> {
@@ -138,14 +139,14 @@ impl Walked {
     fn seen(self, nodes: Vec<Node>) -> Around {
         let depths: HashMap<KnowledgeId, u32> =
             self.around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-        let mut frontier = self.around.frontier().clone();
-        frontier.extend(self.leading_on);
+        let mut frontier = self.frontier;
+        frontier.sort_unstable();
         let Graph { nodes, edges } = linked(nodes, self.edges);
         Around {
             nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
             edges,
             truncated: self.is_cut || !frontier.is_empty(),
-            frontier: frontier.into_iter().collect(),
+            frontier,
         }
     }
 }

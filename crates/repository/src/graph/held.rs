@@ -4,6 +4,7 @@
 //! switched off: each link carries the transaction that changed it last, and what happened since a snapshot is what that
 //! snapshot did not see: transactions that began after it, and those that were under way.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub(crate) struct HeldLinks(Arc<Shared>);
 struct Shared {
     /// Written only by who has the turn, and only when something changed: walks do not wait for each other.
     links: RwLock<Option<Adjacency>>,
+    /// How often all of them were read, or given up.
+    fills: AtomicU64,
     known: SyncMutex<Option<Known>>,
     /// One at a time asks what changed; who waited may find the answer there.
     turn: Mutex<Turn>,
@@ -132,14 +135,17 @@ impl HeldLinks {
     fn hold(&self, links: Option<Adjacency>) {
         let before = {
             let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
+            self.0.fills.fetch_add(1, Ordering::Relaxed);
             std::mem::replace(&mut *held, links)
         };
         drop(before);
         self.report();
     }
 
-    fn apply(&self, changes: Vec<Change>) {
-        if let Some(links) = self.0.links.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+    /// Changes the links that were read at this fill; those of a later one know of it.
+    fn apply(&self, changes: Vec<Change>, fill: u64) {
+        let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = held.as_mut().filter(|_| AtomicU64::load(&self.0.fills, Ordering::Relaxed) == fill) {
             for change in changes {
                 match change {
                     Change::Is(edge) => links.insert(&edge),
@@ -147,6 +153,7 @@ impl HeldLinks {
                 }
             }
         }
+        drop(held);
         self.report();
     }
 
@@ -167,10 +174,10 @@ impl HeldLinks {
         if !changes.is_empty() {
             // What is gone first: a link that came back is in both lists.
             changes.sort_by_key(|change| matches!(change, Change::Is(_)));
-            let links = self.clone();
+            let (links, fill) = (self.clone(), AtomicU64::load(&self.0.fills, Ordering::Relaxed));
             // Whoever is cut off here leaves links of which nobody knows how far they have come: they are read again.
             self.know(None);
-            if tokio::task::spawn_blocking(move || links.apply(changes)).await.is_err() {
+            if tokio::task::spawn_blocking(move || links.apply(changes, fill)).await.is_err() {
                 return Ok(false);
             }
         }

@@ -194,6 +194,64 @@ async fn a_table_that_was_filled_again_with_what_it_once_held_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_back_as_they_were_are_noticed_and_so_is_an_id_that_changed() {
+    let db = ring().await;
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    let client = db.client().await;
+    let away = "CREATE TABLE kept AS SELECT * FROM knowledge_links; DELETE FROM knowledge_links";
+    for change in [away, "INSERT INTO knowledge_links SELECT * FROM kept", "UPDATE knowledge_links SET id = uuid_v7()"]
+    {
+        client.batch_execute(change).await.unwrap();
+        assert_eq!(seen(&held).await, stored(&db).await, "{change}");
+    }
+    assert_eq!(held.graph_held(), Some(ITEMS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_what_is_in_the_bin_holds_once_it_is_restored() {
+    let db = ring().await;
+    let repository = repository(&db).await;
+    let client = db.client().await;
+    let to_the_bin = format!("UPDATE knowledge SET deleted_at = now() WHERE id = '{}'", item(4));
+    let link = |from, to| {
+        let (from, to) = (item(from), item(to));
+        format!("INSERT INTO knowledge_links (source_id, target_id, kind) VALUES ('{from}', '{to}', 'answers')")
+    };
+    client.batch_execute(&format!("{to_the_bin}; {}; {}", link(0, 4), link(4, 7))).await.unwrap();
+    let hops = async || path(&repository, 0, 7, false).await.path.map(|path| path.edges.len());
+    assert_eq!(hops().await, None);
+    client.batch_execute("UPDATE knowledge SET deleted_at = NULL").await.unwrap();
+    assert_eq!(hops().await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_neighbours_are_all_here_is_not_where_to_go_on() {
+    let db = ring().await;
+    let repository = repository(&db).await;
+    let leaves = format!(
+        "WITH leaf AS (
+             INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 250) AS n
+             RETURNING id
+         ), numbered AS (SELECT id, row_number() OVER () / 1000.0 AS step FROM leaf)
+         INSERT INTO knowledge_links (source_id, target_id, kind, weight)
+         SELECT '{}'::uuid, id, 'answers', 1 - step FROM numbered
+         UNION ALL SELECT '{}'::uuid, id, 'answers', 0.5 + step FROM numbered",
+        item(0),
+        item(4)
+    );
+    db.client().await.batch_execute(&leaves).await.unwrap();
+    let walk = Walk::new(&["answers".parse().unwrap()], Direction::Both, 0.0);
+    let reach = Reach { depth: 3, limit: 1_000, degrees: false };
+    for _ in ["asked of the table", "held"] {
+        let around = repository.graph_around(item(0), &walk, reach).await.unwrap().unwrap();
+        assert_eq!((around.nodes.len(), around.edges.len()), (252, 500));
+        assert_eq!((around.frontier, around.truncated), (Vec::new(), false));
+        repository.graph_hold().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_cannot_be_read_fails_no_walk_that_does_not_meet_it() {
     let db = ring().await;
     let held = repository(&db).await;
