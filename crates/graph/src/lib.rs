@@ -23,7 +23,7 @@ pub use format::{Document, Format};
 pub use hops::Hops;
 pub use layout::{Layout, Point, Size, lay_out};
 pub use mention::phrases;
-pub use neighborhood::{Neighborhood, Reached};
+pub use neighborhood::{Neighborhood, Reached, Unsettled};
 pub use overview::{Hub, Overview, overview};
 pub use picture::{MAX_PICTURED, picture};
 pub use route::{Route, Search, Wanted};

@@ -1,6 +1,6 @@
 //! What lies around a node, level by level, the strongest links first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt as _};
 use kos_model::KnowledgeId;
@@ -16,6 +16,15 @@ pub struct Reached {
     pub depth: u32,
 }
 
+/// Nodes that are equally far away, and may have a neighbour that a walk missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The nodes.
+    pub nodes: Vec<KnowledgeId>,
+    /// What is no farther away than their neighbours should be: who has another neighbour is where to go on.
+    pub near: Vec<KnowledgeId>,
+}
+
 /// A walk around a node that limits cut short but never make fail.
 #[derive(Debug)]
 pub struct Neighborhood {
@@ -26,8 +35,8 @@ pub struct Neighborhood {
     known: BTreeSet<KnowledgeId>,
     reached: Vec<Reached>,
     level: Vec<KnowledgeId>,
-    /// Nodes of which a link was passed over.
-    cut: BTreeSet<KnowledgeId>,
+    /// Nodes of which a link was passed over, by how many links away they are.
+    cut: BTreeMap<u32, BTreeSet<KnowledgeId>>,
 }
 
 impl Neighborhood {
@@ -42,7 +51,7 @@ impl Neighborhood {
             known: BTreeSet::from([start]),
             reached: vec![Reached { id: start, depth: 0 }],
             level: vec![start],
-            cut: BTreeSet::new(),
+            cut: BTreeMap::new(),
         }
     }
 
@@ -65,7 +74,7 @@ impl Neighborhood {
             *walked += 1;
             let is_known = self.known.contains(&link.there);
             if *walked > self.fan_out || (!is_known && self.is_full()) {
-                self.cut.insert(link.here);
+                self.cut.entry(self.at - 1).or_default().insert(link.here);
             } else if !is_known {
                 self.known.insert(link.there);
                 self.reached.push(Reached { id: link.there, depth: self.at });
@@ -74,12 +83,20 @@ impl Neighborhood {
         }
     }
 
-    /// Nodes within the depth that may have a neighbour which is not here, because they have more links than were looked
-    /// at, or it was full: each that has one is where to go on.
+    /// Nodes within the depth of which a link was passed over, because they have many or it was full, or whose links it
+    /// never asked for. Each that has a neighbour which is not here, or is farther away than it would be over this node,
+    /// is where to go on.
     #[must_use]
-    pub fn unsettled(&self) -> Vec<KnowledgeId> {
-        let never_asked: &[KnowledgeId] = if self.at < self.depth { &self.level } else { &[] };
-        self.cut.iter().chain(never_asked).copied().collect()
+    pub fn unsettled(&self) -> Vec<Unsettled> {
+        let mut open = self.cut.clone();
+        if self.at < self.depth && !self.level.is_empty() {
+            open.entry(self.at).or_default().extend(&self.level);
+        }
+        let unsettled = |(depth, nodes): (u32, BTreeSet<KnowledgeId>)| Unsettled {
+            nodes: nodes.into_iter().collect(),
+            near: self.reached.iter().take_while(|other| other.depth <= depth + 1).map(|other| other.id).collect(),
+        };
+        open.into_iter().map(unsettled).collect()
     }
 
     fn is_full(&self) -> bool {
@@ -123,10 +140,20 @@ mod tests {
         let star = Sketch::new(&[(0, 1, 0.1), (0, 2, 0.9), (0, 3, 0.5)]);
         let around = walk(&star, 2, 3, 10);
         assert_eq!(ids(&around), [(node(0), 0), (node(2), 1), (node(3), 1)]);
-        assert_eq!(around.unsettled(), [node(0), node(2), node(3)]);
+        let here = |around: &Neighborhood| around.unsettled().into_iter().map(|open| open.nodes).collect::<Vec<_>>();
+        assert_eq!(here(&around), [vec![node(0)], vec![node(2), node(3)]]);
         let narrow = walk(&star, 2, 100, 2);
         assert_eq!(ids(&narrow), ids(&around));
-        assert_eq!(narrow.unsettled(), [node(0)]);
+        assert_eq!(here(&narrow), [[node(0)]]);
+    }
+
+    #[test]
+    fn what_was_reached_by_a_detour_alone_is_not_near() {
+        let detour = Sketch::new(&[(0, 1, 0.8), (0, 2, 0.1), (1, 3, 0.9), (3, 2, 1.0)]);
+        let around = walk(&detour, 3, 100, 1);
+        assert_eq!(ids(&around).last(), Some(&(node(2), 3)), "it is one link away");
+        let open = around.unsettled();
+        assert_eq!(open[0], Unsettled { nodes: vec![node(0)], near: vec![node(0), node(1)] });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel_async::AsyncPgConnection;
 use futures_util::future::try_join;
-use kos_graph::{Adjacency, Edge, Graph, Neighborhood, Node, Walk};
+use kos_graph::{Adjacency, Edge, Graph, Neighborhood, Node, Unsettled, Walk};
 use kos_model::KnowledgeId;
 
 use super::tables::{MAX_LINKS, adjacent, leading_on};
@@ -42,7 +42,7 @@ pub struct Around {
 /// What a walk came to, but for what people see of the nodes.
 struct Walked {
     around: Neighborhood,
-    /// Nodes that have a neighbour which was not reached, though it lies within the depth.
+    /// Nodes that have a neighbour which was not reached, or not over them, though it lies within the depth.
     frontier: Vec<KnowledgeId>,
     edges: Vec<Edge>,
     is_cut: bool,
@@ -100,7 +100,13 @@ impl Repository {
         }
         let ids = ids(&around);
         let unsettled = around.unsettled();
-        let frontier = leading_on(reader, &unsettled, &ids, walk);
+        let frontier = async {
+            let mut frontier = Vec::new();
+            for Unsettled { nodes, near } in &unsettled {
+                frontier.extend(leading_on(reader, nodes, near, walk).await?);
+            }
+            Ok(frontier)
+        };
         let part = self.part(reader, &ids, walk, reach.degrees);
         let (frontier, (Graph { nodes, edges }, is_cut)) = try_join(frontier, part).await?;
         Ok(Some((Walked { around, frontier, edges, is_cut, degrees: Vec::new() }, nodes)))
@@ -115,7 +121,8 @@ impl Walked {
             around.take(links.adjacent(&level, walk, FAN_OUT + 1));
         }
         let ids = ids(&around);
-        let frontier = links.leading_on(&around.unsettled(), &ids, walk);
+        let leading_on = |open: Unsettled| links.leading_on(&open.nodes, &open.near, walk);
+        let frontier = around.unsettled().into_iter().flat_map(leading_on).collect();
         let mut edges = links.between(&ids, walk);
         let is_cut = edges.len() > MAX_LINKS;
         edges.truncate(MAX_LINKS);

@@ -140,7 +140,7 @@ pub(super) async fn adjacent(
     Ok(rows.into_iter().map(read).collect())
 }
 
-/// Those of some nodes from which a walk leads to what is not among `ids`.
+/// Those of some nodes from which a walk leads to what is not among `ids`, in no order.
 pub(super) async fn leading_on(
     reader: &AsyncPgConnection,
     nodes: &[KnowledgeId],

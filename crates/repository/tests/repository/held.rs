@@ -226,7 +226,7 @@ async fn a_link_to_what_is_in_the_bin_holds_once_it_is_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_neighbours_are_all_here_is_not_where_to_go_on() {
+async fn of_two_with_very_many_links_only_the_one_that_missed_some_is_where_to_go_on() {
     let db = ring().await;
     let repository = repository(&db).await;
     let leaves = format!(
@@ -246,7 +246,8 @@ async fn a_node_whose_neighbours_are_all_here_is_not_where_to_go_on() {
     for _ in ["asked of the table", "held"] {
         let around = repository.graph_around(item(0), &walk, reach).await.unwrap().unwrap();
         assert_eq!((around.nodes.len(), around.edges.len()), (252, 500));
-        assert_eq!((around.frontier, around.truncated), (Vec::new(), false));
+        // The weakest leaves of the first were reached by a detour; of the other all are nearer than it is.
+        assert_eq!((around.frontier, around.truncated), (vec![item(0)], true));
         repository.graph_hold().await.unwrap();
     }
 }

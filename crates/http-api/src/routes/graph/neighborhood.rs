@@ -58,7 +58,7 @@ pub(crate) struct NeighborhoodView {
     links: Vec<EdgeView>,
     /// Whether limits left something out: the number of nodes, of links, or 200 links of one node.
     truncated: bool,
-    /// Nodes of which not every neighbour is here: walk on from them.
+    /// Nodes of which a neighbour is not here, or was reached by a detour alone: walk on from them.
     #[schema(value_type = Vec<String>)]
     frontier: Vec<KnowledgeId>,
 }
