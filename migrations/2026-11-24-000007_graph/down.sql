@@ -15,3 +15,4 @@ DROP FUNCTION link_removed();
 DROP TABLE link_removals;
 DROP FUNCTION link_changed();
 DROP FUNCTION link_born();
+DROP FUNCTION link_gone_ends(uuid, uuid);

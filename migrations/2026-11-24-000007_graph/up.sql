@@ -54,13 +54,21 @@ CREATE TABLE link_removals (
 );
 CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
 
+-- Holds both ends, lest one is deleted or restored meanwhile without this link.
+CREATE FUNCTION link_gone_ends(one uuid, other uuid) RETURNS smallint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT count(deleted_at)
+        FROM (SELECT deleted_at FROM knowledge WHERE id IN (one, other) ORDER BY id FOR SHARE) AS ends
+    );
+END
+$$;
+
 -- Whatever a row brings with it: it may come from a copy of the table.
 CREATE FUNCTION link_born() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.changed_in := pg_current_xact_id();
-    NEW.gone_ends := (
-        SELECT count(*) FROM knowledge WHERE id IN (NEW.source_id, NEW.target_id) AND deleted_at IS NOT NULL
-    );
+    NEW.gone_ends := link_gone_ends(NEW.source_id, NEW.target_id);
     RETURN NEW;
 END
 $$;
@@ -71,6 +79,9 @@ BEGIN
     NEW.changed_in := pg_current_xact_id();
     IF (OLD.id, OLD.source_id, OLD.target_id) <> (NEW.id, NEW.source_id, NEW.target_id) THEN
         INSERT INTO link_removals (id, source_id, target_id) VALUES (OLD.id, OLD.source_id, OLD.target_id);
+    END IF;
+    IF (OLD.source_id, OLD.target_id) <> (NEW.source_id, NEW.target_id) THEN
+        NEW.gone_ends := link_gone_ends(NEW.source_id, NEW.target_id);
     END IF;
     RETURN NEW;
 END
@@ -143,8 +154,7 @@ BEGIN
 END
 $$;
 
--- Counts, and does not look, because both ends may come and go at the same time. Who makes a link holds its
--- ends (FOR SHARE), so that none is overlooked.
+-- Counts, and does not look, because both ends may come and go at the same time.
 CREATE FUNCTION knowledge_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     change smallint := CASE WHEN NEW.deleted_at IS NULL THEN -1 ELSE 1 END;

@@ -61,7 +61,9 @@ BEGIN
         SET revision = revision + 1, texts = texts + counted, words = words + lengths, counted_to = newest;
     ELSIF NOT corpus.is_whole THEN
         UPDATE search_corpus SET is_whole = true;
-    ELSIF corpus.recounted_at < now() - interval '1 day' AND (
+    ELSIF corpus.recounted_at < now() - interval '1 day' AND NOT EXISTS (
+        SELECT FROM knowledge WHERE id > corpus.counted_to AND deleted_at IS NULL
+    ) AND (
         SELECT abs(reltuples - corpus.texts) > 1000 + corpus.texts / 5 FROM pg_class WHERE oid = 'knowledge'::regclass
     ) THEN
         UPDATE search_words SET texts = 0, revision = corpus.revision + 1;

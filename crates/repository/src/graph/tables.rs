@@ -64,17 +64,18 @@ FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
     ORDER BY weight DESC, link LIMIT $5
 ) AS e";
 
-/// Those of some nodes that have a link to what is not among others.
+/// Those of some nodes that have a link to what is not among others, which are looked up in a table of them: of a node
+/// whose neighbours are all among them every link is looked at.
 const LEADING_ON: &str = "
 SELECT f.id FROM unnest($1) AS f (id) CROSS JOIN LATERAL (
     (SELECT FROM knowledge_links l
      WHERE l.source_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($2) AND l.weight >= $4
-       AND l.target_id <> ALL ($5)
+       AND l.target_id NOT IN (SELECT unnest($5))
      LIMIT 1)
     UNION ALL
     (SELECT FROM knowledge_links l
      WHERE l.target_id = f.id AND l.valid_to IS NULL AND l.gone_ends = 0 AND l.kind = ANY($3) AND l.weight >= $4
-       AND l.source_id <> ALL ($5)
+       AND l.source_id NOT IN (SELECT unnest($5))
      LIMIT 1)
     LIMIT 1
 ) AS e";

@@ -20,7 +20,7 @@ pub(super) const NEAREST_TO_FILTER: usize = 2_000;
 /// … unless so few fit at the most, which then are all looked at.
 pub(super) const FEW: usize = 5_000;
 
-/// The finds by meaning that fit, as [`super::statement`] has those by words. Takes the ids and similarities from
+/// The finds by meaning that fit, as the candidates are those by words. Takes the ids and similarities from
 /// $17 and $18, and how many at the most from $19.
 const NEAR: &str = "
 , near AS MATERIALIZED (

@@ -32,8 +32,8 @@ WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE
 
 /// Between two looks at what there is to count.
 const OFTEN: Duration = Duration::from_secs(1);
-/// How old a text is when it is counted, or how much older than every transaction under way: longer than it takes from the
-/// making of an id to the first change of its transaction.
+/// How old a text is when it is counted, or how much older than every transaction under way that has changed something:
+/// from the making of an id to the first change of its transaction it takes less, unless the database is very slow.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// So many texts are no longer few; and most of the newest that are read.

@@ -219,10 +219,13 @@ async fn a_link_to_what_is_in_the_bin_holds_once_it_is_restored() {
         format!("INSERT INTO knowledge_links (source_id, target_id, kind) VALUES ('{from}', '{to}', 'answers')")
     };
     client.batch_execute(&format!("{to_the_bin}; {}; {}", link(0, 4), link(4, 7))).await.unwrap();
+    let moved = format!("UPDATE knowledge_links SET target_id = '{}' WHERE source_id = '{}'", item(4), item(6));
+    client.batch_execute(&moved).await.unwrap();
     let hops = async || path(&repository, 0, 7, false).await.path.map(|path| path.edges.len());
-    assert_eq!(hops().await, None);
+    let links = async || around(&repository, 4).await.map(|around| around.nodes[0].0.degree);
+    assert_eq!((hops().await, links().await), (None, None));
     client.batch_execute("UPDATE knowledge SET deleted_at = NULL").await.unwrap();
-    assert_eq!(hops().await, Some(2));
+    assert_eq!((hops().await, links().await), (Some(2), Some(5)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

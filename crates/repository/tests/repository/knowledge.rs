@@ -5,6 +5,7 @@ use kos_model::knowledge::transfer::{ImportFate, ImportLine, KnowledgeLine};
 use kos_model::knowledge::{KnowledgeDraft, KnowledgeEditDraft, NewKnowledge};
 use kos_repository::{ChangeTerms, Error, KnowledgeExport, Repository, Stored};
 use kos_test_support::TestDb;
+use tokio_postgres::Client;
 
 use crate::builders::{claim, free, leased, repository, webhook};
 
@@ -146,10 +147,25 @@ async fn transactions(db: &TestDb) -> i64 {
     client.query_one("SELECT count(DISTINCT xmin::text) FROM knowledge", &[]).await.unwrap().get(0)
 }
 
+/// How many wait until they may read or write knowledge.
+async fn waiting(client: &Client) -> i64 {
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+                   WHERE d.datname = current_database() AND relation = 'knowledge'::regclass AND NOT granted";
+    client.query_one(waiting, &[]).await.unwrap().get(0)
+}
+
 /// A repository whose next import finds two connections.
 async fn with_two_connections(db: &TestDb) -> Repository {
-    let repository = repository(db).await;
-    let (one, other) = futures_util::future::join(repository.stats(), repository.event_list(None, None, 1)).await;
+    let (repository, client) = (repository(db).await, db.client().await);
+    client.batch_execute("BEGIN; LOCK TABLE knowledge").await.unwrap();
+    let look = || repository.knowledge_get(KnowledgeId::generate());
+    let unlock = async {
+        while waiting(&client).await < 2 {
+            tokio::task::yield_now().await;
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+    };
+    let (one, other, ()) = futures_util::future::join3(look(), look(), unlock).await;
     assert!(one.is_ok() && other.is_ok());
     repository
 }
@@ -191,8 +207,8 @@ async fn no_text_is_lost_when_another_stores_an_id_of_the_file_in_the_middle_of_
     // Nobody can lock rows until the other has stored the id.
     client.batch_execute("BEGIN; LOCK TABLE knowledge IN EXCLUSIVE MODE").await.unwrap();
     let import = tokio::spawn(async move { repository.knowledge_import(&lines, None).await.unwrap().0 });
-    let waiting = "SELECT count(*) = 2 FROM pg_locks WHERE relation = 'knowledge'::regclass AND NOT granted";
-    while !client.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) {
+    while waiting(&client).await < 2 {
+        assert!(!import.is_finished());
         tokio::task::yield_now().await;
     }
     let other = format!(
