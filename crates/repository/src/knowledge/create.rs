@@ -9,7 +9,7 @@ use diesel::sql_query;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_model::KnowledgeId;
 use kos_model::event::Known;
 use kos_model::knowledge::transfer::Feedback;
@@ -25,6 +25,10 @@ use crate::database::Repository;
 use crate::error::{Error, Result, is_raced};
 use crate::event::{Emitted, LeaseTerms, NewEvent};
 use crate::schema::knowledge;
+
+/// A thousand long texts take Postgres longer than any other statement may; and who fills the list of new texts puts all
+/// of it into the index at once, where there is the memory.
+const TERMS_OF_MANY: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL work_mem = '64MB'";
 
 /// Between the tags of one row on their way into the database; no tag has it.
 const TAG_SEPARATOR: &str = "\u{1f}";
@@ -311,8 +315,7 @@ pub(super) async fn insert_in_tx(
     let names: BTreeSet<&str> = newborn.iter().filter_map(|row| row.fields.domain.as_deref()).collect();
     let Domains { by_name: domains, events } = domains_ensure_in_tx(tx, &names).await?;
     if newborn.len() > 1 {
-        // A thousand long texts take Postgres longer than any other statement may.
-        sql_query("SET LOCAL statement_timeout = '60s'").execute(tx).await?;
+        tx.batch_execute(TERMS_OF_MANY).await?;
     }
     let born = insert(tx, newborn, &domains, actor, change).await?;
     if born.len() < newborn.len() {

@@ -203,7 +203,7 @@ impl Repository {
         Ok(counted.counted > 0)
     }
 
-    /// Puts new texts into the index, if that is ours: until then every search reads the whole list of them, up to 4 MB.
+    /// Puts new texts into the index, if that is ours: until then every search reads the whole list of them, up to 16 MB.
     /// Postgres does so by itself when the list is full, and makes a writer wait for it.
     async fn words_index(&self) -> Result<()> {
         let mut connection = self.connection().await?;
