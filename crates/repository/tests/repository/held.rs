@@ -27,6 +27,14 @@ async fn ring() -> TestDb {
     db
 }
 
+/// The same, and who holds its links.
+async fn held_ring() -> (TestDb, Repository) {
+    let db = ring().await;
+    let held = repository(&db).await;
+    held.graph_hold().await.unwrap();
+    (db, held)
+}
+
 fn add_item(number: usize) -> String {
     let id = item(number);
     format!(
@@ -79,9 +87,7 @@ async fn stored(db: &TestDb) -> (Vec<Option<Around>>, Vec<PathRecord>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_others_do_to_links_a_walk_sees_it() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let client = db.client().await;
     // Some links change their ends too, which the service never does.
     let mut chance = 7_usize;
@@ -139,9 +145,7 @@ async fn a_transaction_that_was_under_way_is_seen_when_it_commits_and_hides_no_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_away_while_removals_were_forgotten_reads_every_link_again() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let client = db.client().await;
     client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", item(1))).await.unwrap();
     assert_eq!(held.link_removals_forget().await.unwrap(), 0, "somebody may not know yet");
@@ -160,9 +164,7 @@ async fn who_was_away_while_removals_were_forgotten_reads_every_link_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_very_many_changes_every_link_is_read_again() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let many = format!(
         "WITH leaf AS (
              INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 2001) AS n
@@ -180,9 +182,7 @@ async fn after_very_many_changes_every_link_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_was_filled_again_with_what_it_once_held_is_read_again() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let client = db.client().await;
     client.batch_execute("CREATE TABLE kept AS SELECT * FROM knowledge_links").await.unwrap();
     client.batch_execute(&add_link(0, 4, 10)).await.unwrap();
@@ -195,9 +195,7 @@ async fn a_table_that_was_filled_again_with_what_it_once_held_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_back_as_they_were_are_noticed_and_so_is_an_id_that_changed() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let client = db.client().await;
     let away = "CREATE TABLE kept AS SELECT * FROM knowledge_links; DELETE FROM knowledge_links";
     for change in [away, "INSERT INTO knowledge_links SELECT * FROM kept", "UPDATE knowledge_links SET id = uuid_v7()"]
@@ -257,9 +255,7 @@ async fn of_two_with_very_many_links_only_the_one_that_missed_some_is_where_to_g
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_cannot_be_read_fails_no_walk_that_does_not_meet_it() {
-    let db = ring().await;
-    let held = repository(&db).await;
-    held.graph_hold().await.unwrap();
+    let (db, held) = held_ring().await;
     let of_a_newer_version = format!(
         "ALTER TABLE knowledge_links DROP CONSTRAINT knowledge_links_kind_check; {} {} {}
          INSERT INTO knowledge_links (source_id, target_id, kind) VALUES ('{}', '{}', 'foresees')",
