@@ -1,8 +1,9 @@
 //! Search: from a query to the texts that answer it, the best first.
 //!
 //! The words are weighed in this process, by a vocabulary that is counted in the background (`words`);
-//! the texts are chosen, scored and cut out by Postgres, in one statement (`statement`).
+//! the texts are chosen (`choice`), scored (`score`) and cut out by Postgres, in one statement (`statement`).
 
+mod choice;
 mod fused;
 mod score;
 mod statement;

@@ -4,10 +4,11 @@ use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use kos_search::{Near, Plan, Term};
+use kos_search::{Near, Plan};
 use serde_json::Value;
 
-use super::score::{Score, quoted};
+use super::choice::{Choice, joined};
+use super::score::Score;
 use super::{Facet, Filter, Found, HitRow, Search, SearchSort};
 use crate::error::{Error, Result};
 use crate::fitting::fitting;
@@ -16,14 +17,6 @@ use crate::statement::{Bind, Statement, statement, unkept};
 /// For statements that are not kept: plans that know the words.
 const PLANNED_EACH_TIME: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
 
-/// Texts that are scored at the most.
-const CANDIDATES: i64 = 5_000;
-/// Texts that are scored at the most when even the rarest word is a common one.
-const COMMON_CANDIDATES: i64 = 2_000;
-/// The same where some texts come before others, of either.
-const CANDIDATES_EACH: i64 = 1_000;
-/// Texts with a word that are all put in order where the newest are wanted: the word may stand in old ones alone.
-const SORTED: u64 = 100_000;
 /// How much of the content a highlight is looked for in, in characters.
 pub(super) const HIGHLIGHT_CONTENT: i32 = 20_000;
 
@@ -36,9 +29,6 @@ WITH candidate AS NOT MATERIALIZED (
            k.created_at, k.updated_at, k.lang, k.tags
     FROM knowledge k WHERE CHOSEN OFFSET 0
 )";
-
-/// There is no word to choose by.
-const NONE: &str = "false";
 
 /// Of some long texts Postgres does not know where all their words stand: whether they hold a phrase shows only in the
 /// text itself.
@@ -105,73 +95,6 @@ pub(super) struct Prepared<'a> {
     /// Whether connections keep the statement with its plan.
     is_kept: bool,
     choice: Choice,
-}
-
-/// The texts that are looked at: some of those that fulfil each of `first`, and some of those that fulfil `any`; both as
-/// Postgres writes it.
-struct Choice {
-    first: Vec<String>,
-    any: String,
-    /// Of each so many …
-    most: i64,
-    /// … those that are newest by this column, where that is asked for and there may be more; else as they lie on disk.
-    newest: Option<&'static str>,
-    /// Whether the newest are found by putting all that fulfil it in order; else by looking through the newest texts.
-    is_sorted: bool,
-}
-
-impl Choice {
-    /// The texts that hold a rare word; with `is_wide` others too, after those.
-    fn of(plan: &Plan, is_wide: bool, sort: SearchSort) -> Self {
-        let choosers = plan.choosers();
-        let newest = match sort {
-            SearchSort::CreatedAt => Some("created_at"),
-            SearchSort::UpdatedAt => Some("updated_at"),
-            SearchSort::Relevance | SearchSort::Confidence => None,
-        };
-        let is_sorted = plan.terms.iter().map(Term::texts).sum::<u64>() <= SORTED;
-        let rare = one_of(choosers.iter().copied());
-        if is_wide {
-            let others = plan.terms.iter().filter(|term| !choosers.contains(term)).collect();
-            let first = [Some(rare), together(others)].into_iter().flatten().collect();
-            return Self { first, any: one_of(&plan.terms), most: CANDIDATES_EACH, newest, is_sorted };
-        }
-        if !plan.is_common() {
-            return Self { first: Vec::new(), any: rare, most: CANDIDATES, newest: None, is_sorted };
-        }
-        match together(plan.terms.iter().collect()) {
-            Some(together) => Self { first: vec![together], any: rare, most: CANDIDATES_EACH, newest, is_sorted },
-            None => Self { first: Vec::new(), any: rare, most: COMMON_CANDIDATES, newest, is_sorted },
-        }
-    }
-
-    /// As a condition. The texts that come first are read by where they lie: by their ids, the planner would rather read
-    /// the whole index.
-    fn condition(&self) -> String {
-        if self.any.is_empty() {
-            return NONE.to_owned();
-        }
-        if self.first.is_empty() && self.newest.is_none() {
-            return "k.search @@ $3::tsquery AND FITS LIMIT $5".to_owned();
-        }
-        let some = |query: &str| self.some(&format!("k.search @@ {query}::tsquery AND FITS"));
-        let first = (1..=self.first.len()).map(|place| some(&format!("$4[{place}]")));
-        format!("k.ctid = ANY (ARRAY({}))", joined(first.chain([some("$3")]), " UNION "))
-    }
-
-    /// Where some of those lie that fulfil a condition.
-    fn some(&self, condition: &str) -> String {
-        match (self.newest, self.is_sorted) {
-            (None, _) => format!("(SELECT k.ctid FROM knowledge k WHERE {condition} LIMIT $5)"),
-            (Some(time), true) => format!(
-                "(SELECT s.ctid FROM (SELECT k.ctid, k.{time}, k.id FROM knowledge k WHERE {condition} OFFSET 0) AS s
-                  ORDER BY s.{time} DESC, s.id DESC LIMIT $5)"
-            ),
-            (Some(time), false) => {
-                format!("(SELECT k.ctid FROM knowledge k WHERE {condition} ORDER BY k.{time} DESC, k.id DESC LIMIT $5)")
-            }
-        }
-    }
 }
 
 impl Wanted<'_> {
@@ -298,24 +221,4 @@ impl<'a> Prepared<'a> {
             .bind::<Array<Text>, _>(&query.phrases)
             .bind::<Array<Text>, _>(&query.without)
     }
-}
-
-/// The three rarest of several words: where they stand together, the texts fit best.
-fn together(mut terms: Vec<&Term>) -> Option<String> {
-    terms.sort_by(|one, other| (one.texts(), &one.word).cmp(&(other.texts(), &other.word)));
-    terms.dedup_by(|one, other| one.alternatives == other.alternatives);
-    terms.truncate(3);
-    (terms.len() > 1).then(|| joined(terms.into_iter().map(any_of), " & "))
-}
-
-fn one_of<'t>(terms: impl IntoIterator<Item = &'t Term>) -> String {
-    joined(terms.into_iter().map(any_of), " | ")
-}
-
-fn any_of(term: &Term) -> String {
-    format!("({})", joined(term.alternatives.iter().map(|other| quoted(&other.stem)), " | "))
-}
-
-fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
-    parts.collect::<Vec<_>>().join(between)
 }
