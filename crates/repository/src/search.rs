@@ -343,7 +343,8 @@ async fn search_in_tx(
     }
     let leaves_some = plan.choosers().len() < plan.terms.len();
     let filter = filter(tx, &search.query).await?;
-    let wanted = Wanted { search, filter: &filter, average_length: words.average_length(), near };
+    let (texts, average_length) = (words.texts, words.average_length());
+    let wanted = Wanted { search, filter: &filter, texts, average_length, near };
     let mut is_wide = leaves_some && search.wide == Some(true);
     let mut found = wanted.find(tx, &plan, is_wide).await?;
     // The rarest words alone did not fill the page, as a filter may have it: then any word will do, after those.

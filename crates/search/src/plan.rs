@@ -230,6 +230,12 @@ impl Term {
     pub fn texts(&self) -> u64 {
         self.alternatives.iter().map(|alternative| alternative.texts).sum()
     }
+
+    /// In which part of so many texts it stands, at the most; 0 to 1.
+    #[must_use]
+    pub fn share(&self, texts: u64) -> f64 {
+        (float(self.texts()) / float(texts.max(1))).min(1.0)
+    }
 }
 
 /// What was typed of a word, as the vocabulary writes it.

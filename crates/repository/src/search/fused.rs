@@ -21,13 +21,13 @@ pub(super) const NEAREST_TO_FILTER: usize = 2_000;
 pub(super) const FEW: usize = 5_000;
 
 /// The finds by meaning that fit, as the candidates are those by words. Takes the ids and similarities from
-/// $17 and $18, and how many at the most from $19.
+/// $18 and $19, and how many at the most from $20.
 const NEAR: &str = "
 , near AS MATERIALIZED (
     SELECT k.id, k.domain_id, k.search, k.confidence_score, k.confirmed_at, k.feedback_sum, k.feedback_count,
            k.created_at, k.updated_at, k.lang, k.tags, n.similarity, row_number() OVER (ORDER BY n.place) AS place
-    FROM unnest($17, $18) WITH ORDINALITY AS n (id, similarity, place) JOIN knowledge k ON k.id = n.id
-    WHERE FITS ORDER BY n.place LIMIT $19
+    FROM unnest($18, $19) WITH ORDINALITY AS n (id, similarity, place) JOIN knowledge k ON k.id = n.id
+    WHERE FITS ORDER BY n.place LIMIT $20
 )";
 
 /// A place is worth 1 / (60 + place), in either list.
@@ -40,7 +40,7 @@ const PAGE: &str = "
                    * (0.7 + 0.3 * effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days))
                    * (1 + 0.1 * tanh(c.feedback_sum / (c.feedback_count + 5))) AS score
         FROM candidate c LEFT JOIN domains d ON d.id = c.domain_id,
-             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $20)) AS score) AS text
+             LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $21)) AS score) AS text
         OFFSET 0
     ) AS w
 ), page AS (
@@ -48,14 +48,14 @@ const PAGE: &str = "
            coalesce(1::float8 / (60 + s.place), 0) + coalesce(1::float8 / (60 + n.place), 0) AS score,
            count(*) OVER () AS total, count(s.place) OVER () AS with_words
     FROM scored s FULL JOIN near n USING (id)
-    ORDER BY score DESC, id DESC LIMIT $21 OFFSET $22
+    ORDER BY score DESC, id DESC LIMIT $22 OFFSET $23
 )
-SELECT k.id, k.title, CASE WHEN $25 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $26 THEN k.content ELSE '' END AS content, d.name AS domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, p.score, p.text_score, p.by_words, p.by_meaning, p.similarity, p.total, p.with_words,
        effective_confidence(k.confidence_score, k.confirmed_at, d.half_life_days) AS effective,
        k.feedback_sum / (k.feedback_count + 5) AS feedback,
-       CASE WHEN NOT $25 THEN '' WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
-            ELSE search_passage(left(k.content, $23), $24::tsquery) END AS highlight
+       CASE WHEN NOT $26 THEN '' WHEN p.by_words IS NULL THEN left(translate(k.content, E'\\x02\\x03', ''), 200)
+            ELSE search_passage(left(k.content, $24), $25::tsquery) END AS highlight
 FROM page p JOIN knowledge k USING (id) LEFT JOIN domains d ON d.id = k.domain_id ORDER BY p.score DESC, p.id DESC";
 
 const FACETS: &str = "

@@ -52,14 +52,14 @@ const PAGE: &str = "
              SELECT effective_confidence(c.confidence_score, c.confirmed_at, d.half_life_days) AS effective
          ) AS conf,
          LATERAL (SELECT c.feedback_sum / (c.feedback_count + 5) AS feedback) AS feed,
-         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $17)) AS score) AS text
+         LATERAL (SELECT (SCORE) / (0.85 + 0.15 * (length(c.search) / $18)) AS score) AS text
     OFFSET 0
 ), page AS (
-    SELECT s.*, count(*) OVER () AS total FROM scored s ORDER BY ORDERED LIMIT $18 OFFSET $19
+    SELECT s.*, count(*) OVER () AS total FROM scored s ORDER BY ORDERED LIMIT $19 OFFSET $20
 )
-SELECT k.id, k.title, CASE WHEN $22 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
+SELECT k.id, k.title, CASE WHEN $23 THEN k.content ELSE '' END AS content, s.domain, k.tags, k.lang, k.metadata, k.confidence_score, k.created_at,
        k.updated_at, s.score, s.text_score, s.effective, s.feedback, s.total,
-       CASE WHEN $22 THEN search_passage(left(k.content, $20), $21::tsquery) ELSE '' END AS highlight
+       CASE WHEN $23 THEN search_passage(left(k.content, $21), $22::tsquery) ELSE '' END AS highlight
 FROM page s JOIN knowledge k USING (id) ORDER BY ORDERED";
 
 const FACETS: &str = "
@@ -82,7 +82,9 @@ pub(super) struct Wanted<'a> {
     pub(super) search: &'a Search,
     /// What a text must hold and must not.
     pub(super) filter: &'a Filter,
-    /// Different words of a text, on average.
+    /// How many texts there are.
+    pub(super) texts: u64,
+    /// Different words of each, on average.
     pub(super) average_length: f64,
     /// The texts that are near to the query in meaning, the nearest first, where that was asked for.
     pub(super) near: Option<&'a [Near]>,
@@ -116,7 +118,7 @@ impl Wanted<'_> {
         let facets = if self.search.facets { prepared.facets(tx).await? } else { Vec::new() };
         let rows = prepared.hits(tx).await?;
         let total = rows.as_slice().first().map_or(0, |row| u64::try_from(row.total).unwrap_or_default());
-        let is_exact = total < u64::try_from(prepared.choice.most).unwrap_or_default();
+        let is_exact = total < u64::from(prepared.choice.most) && prepared.choice.is_whole();
         let hits = rows.into_iter().map(HitRow::read).collect();
         Ok(Found { hits, total, with_words: total, is_exact, facets, ..Found::default() })
     }
@@ -129,7 +131,7 @@ impl<'a> Prepared<'a> {
             wanted,
             is_kept: kept.is_some(),
             score: kept.unwrap_or_else(|| Score::of_any(plan)),
-            choice: Choice::of(plan, is_wide, wanted.search.sort),
+            choice: Choice::of(plan, is_wide, wanted.search, wanted.texts),
         }
     }
 
@@ -206,9 +208,9 @@ impl<'a> Prepared<'a> {
         statement
             .bind::<Array<Nullable<Double>>, _>(&self.score.worths)
             .bind::<Array<Nullable<Text>>, _>(&self.score.stems)
-            .bind::<Text, _>(&self.choice.any)
-            .bind::<Array<Text>, _>(&self.choice.first)
-            .bind::<BigInt, _>(self.choice.most)
+            .bind::<Text, _>(self.choice.any_query())
+            .bind::<Array<Text>, _>(self.choice.first_queries())
+            .bind::<BigInt, _>(i64::from(self.choice.most))
             .bind::<Text, _>(&self.wanted.filter.exact)
             .bind::<Nullable<Text>, _>(self.wanted.search.domain())
             .bind::<Array<Text>, _>(self.wanted.search.tags())
@@ -220,5 +222,6 @@ impl<'a> Prepared<'a> {
             .bind::<Text, _>(&self.wanted.filter.loose)
             .bind::<Array<Text>, _>(&query.phrases)
             .bind::<Array<Text>, _>(&query.without)
+            .bind::<Array<Double>, _>(self.choice.pages())
     }
 }

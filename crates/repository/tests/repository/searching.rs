@@ -144,6 +144,51 @@ async fn texts_with_a_rare_word_are_found_behind_thousands_with_a_common_one_and
     }
 }
 
+/// So many texts that a word of every second one is sooner found on some pages than in the index; every second holds
+/// `stone`, the second half `rock`. Those of a query are worth the same: the newest come first.
+async fn stones_and_rocks(db: &TestDb, repository: &Repository) {
+    let many = "INSERT INTO knowledge (content, content_hash)
+                SELECT concat_ws(' ', 'number', n, CASE WHEN n % 2 = 0 THEN 'stone' ELSE 'sand' END, CASE WHEN n > 12000 THEN 'rock' ELSE 'soil' END),
+                       n::text::bytea
+                FROM generate_series(1, 24000) AS n";
+    db.client().await.batch_execute(many).await.unwrap();
+    count(repository).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_with_common_words_are_looked_for_all_over_the_table_and_pages_do_not_overlap() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    stones_and_rocks(&db, &repository).await;
+    for (query, facets) in [("stone", false), ("rock", false), ("stone rock", false), ("stone", true)] {
+        let mut numbers = Vec::new();
+        for offset in (0..900).step_by(100) {
+            let page = answer(&repository, Search { offset, limit: 100, facets, ..search(query) }).await;
+            assert!(!page.is_exact && page.total > 900, "{query}: {}", page.total);
+            let contents = page.hits.into_iter().map(|hit| hit.content);
+            numbers.extend(contents.map(|content| content.split(' ').nth(1).unwrap().parse::<u32>().unwrap()));
+        }
+        let parts = [24_000, 22_000, 20_000].map(|end| end - 2_000..end);
+        assert!(parts.iter().all(|part| numbers.iter().any(|number| part.contains(number))), "{query}: {numbers:?}");
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 900, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_have_become_rare_since_they_were_counted_are_all_found() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    stones_and_rocks(&db, &repository).await;
+    let few = "UPDATE knowledge SET content = 'nothing left' WHERE content_hash NOT IN ('7', '12', '14000', '23998')";
+    db.client().await.batch_execute(few).await.unwrap();
+    for (query, finds) in [("stone", 3), ("rock", 2), ("stone rock", 3)] {
+        let found = answer(&repository, search(query)).await;
+        assert_eq!((found.total, found.hits.len()), (finds, usize::try_from(finds).unwrap()), "{query}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_of_thousands_with_a_common_word_come_first_where_that_is_asked_for() {
     let db = TestDb::new().await;
