@@ -22,15 +22,20 @@ pub struct Vocabulary {
     starts: Vec<usize>,
     /// In how many texts each stands.
     texts: Vec<u32>,
-    /// Which letters each has, and how many: what can be compared before anything is read.
+    /// What can be compared before a word is read; in order, so that words of one length and as many digits lie together.
     sketches: Vec<Sketch>,
 }
 
 /// What a word looks like from afar.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Sketch {
-    letters: u64,
     length: u8,
+    /// How many digits it has: many words are numbers and names of versions.
+    digits: u8,
+    /// Its place among all words.
+    at: u32,
+    /// Which letters it has, a bit for each.
+    letters: u64,
 }
 
 /// A word that is close to another.
@@ -45,18 +50,21 @@ pub struct Neighbour {
 }
 
 impl Sketch {
-    fn of(word: &str) -> Self {
+    fn of(word: &str, at: usize) -> Self {
         let letters = word.chars().fold(0, |set, letter| set | 1 << (u32::from(letter) % 64));
-        Self { letters, length: u8::try_from(word.chars().count()).unwrap_or(u8::MAX) }
+        let length = small(word.chars().count());
+        let digits = small(word.bytes().filter(u8::is_ascii_digit).count());
+        Self { length, digits, at: u32::try_from(at).unwrap_or(u32::MAX), letters }
     }
 
-    /// Whether the words may be that close. One slip takes a letter out of the set and adds another. Asked of every word
-    /// there is, and hardly ever so: two guesses of the processor would cost more than both answers.
-    #[inline]
+    /// Whether words of about the same length may be that close. One slip takes a letter out of the set and adds another.
     fn may_be_within(self, other: Self, distance: u8) -> bool {
-        (self.length.abs_diff(other.length) <= distance)
-            & ((self.letters ^ other.letters).count_ones() <= 2 * u32::from(distance))
+        (self.letters ^ other.letters).count_ones() <= 2 * u32::from(distance)
     }
+}
+
+fn small(count: usize) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX)
 }
 
 impl FromIterator<(String, u32)> for Vocabulary {
@@ -75,13 +83,14 @@ impl Vocabulary {
         words.retain(|(_, texts)| *texts > 0);
         words.sort_unstable();
         let mut made = Self::default();
-        for (word, texts) in &words {
+        for (at, (word, texts)) in words.iter().enumerate() {
             made.starts.push(made.letters.len());
             made.letters.push_str(word);
             made.texts.push(*texts);
-            made.sketches.push(Sketch::of(word));
+            made.sketches.push(Sketch::of(word, at));
         }
         made.starts.push(made.letters.len());
+        made.sketches.sort_unstable();
         made
     }
 
@@ -101,7 +110,7 @@ impl Vocabulary {
     #[must_use]
     pub fn texts(&self, word: &str) -> u32 {
         let at = self.first_not_before(word);
-        if self.word(at) == Some(word) { self.texts.get(at).copied().unwrap_or_default() } else { 0 }
+        if self.word(at) == Some(word) { self.texts_of(at) } else { 0 }
     }
 
     /// The words that an unknown word may be meant as, the closest and among them the most common first.
@@ -112,22 +121,22 @@ impl Vocabulary {
             return Vec::new();
         }
         let distance = if length <= SHORT { 1 } else { 2 };
-        let sketch = Sketch::of(word);
+        let sketch = Sketch::of(word, 0);
         let letters: Vec<char> = word.chars().collect();
         let mut near: Vec<Neighbour> = self
-            .sketches
-            .iter()
-            .enumerate()
-            .filter(|(_, other)| sketch.may_be_within(**other, distance))
-            .filter_map(|(at, _)| {
+            .of_like_shape(sketch, distance)
+            .filter(|other| sketch.may_be_within(**other, distance))
+            .filter_map(|other| {
+                let at = usize::try_from(other.at).ok()?;
                 let other = self.word(at)?;
                 let distance = within(&letters, other, distance.into())?;
-                (distance > 0).then(|| Neighbour { word: other.to_owned(), texts: self.texts(other), distance })
+                (distance > 0).then(|| Neighbour { word: other.to_owned(), texts: self.texts_of(at), distance })
             })
             .collect();
         // People seldom miss the first letter.
         let first = word.chars().next();
-        near.sort_by_key(|other| (other.distance, other.word.chars().next() != first, Reverse(other.texts)));
+        let key = |other: &Neighbour| (other.distance, other.word.chars().next() != first, Reverse(other.texts));
+        near.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.word.cmp(&other.word)));
         near.truncate(at_most);
         near
     }
@@ -143,8 +152,23 @@ impl Vocabulary {
         found.into_iter().take(at_most).map(|(word, texts)| (word.to_owned(), texts)).collect()
     }
 
+    /// The words with so many letters and digits, give or take the distance: a slip is one more or less of either.
+    fn of_like_shape(&self, sketch: Sketch, distance: u8) -> impl Iterator<Item = &Sketch> {
+        let around = move |count: u8| count.saturating_sub(distance)..=count.saturating_add(distance);
+        around(sketch.length).flat_map(move |length| {
+            let (least, most) = around(sketch.digits).into_inner();
+            let begin = self.sketches.partition_point(|other| (other.length, other.digits) < (length, least));
+            let end = self.sketches.partition_point(|other| (other.length, other.digits) <= (length, most));
+            self.sketches.get(begin..end).unwrap_or_default()
+        })
+    }
+
     fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
         self.texts.iter().enumerate().filter_map(|(at, texts)| Some((self.word(at)?, *texts)))
+    }
+
+    fn texts_of(&self, at: usize) -> u32 {
+        self.texts.get(at).copied().unwrap_or_default()
     }
 
     fn word(&self, at: usize) -> Option<&str> {
@@ -196,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_neighbour_is_missed_by_the_look_from_afar(word in "[a-eб-д]{4,9}", other in "[a-eб-д]{1,10}") {
+        fn no_neighbour_is_missed_by_the_look_from_afar(word in "[a-cб-в0-2]{4,9}", other in "[a-cб-в0-2]{1,10}") {
             let distance = if word.chars().count() <= SHORT { 1 } else { 2 };
             let letters: Vec<char> = word.chars().collect();
             let close = within(&letters, &other, distance).is_some_and(|distance| distance > 0);
