@@ -30,6 +30,7 @@ CREATE TABLE knowledge_links (
     CONSTRAINT knowledge_links_symmetric_check CHECK (
         kind NOT IN ('related_to', 'contradicts', 'duplicate_of') OR source_id < target_id
     ),
+    CONSTRAINT knowledge_links_gone_ends_check CHECK (gone_ends BETWEEN 0 AND 2),
     CONSTRAINT knowledge_links_weight_check CHECK (weight BETWEEN 0 AND 1),
     CONSTRAINT knowledge_links_origin_check CHECK (origin IN ('manual', 'suggested')),
     CONSTRAINT knowledge_links_metadata_check CHECK (jsonb_typeof(metadata) = 'object')
@@ -54,13 +55,12 @@ CREATE TABLE link_removals (
 );
 CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
 
--- Holds both ends, lest one is deleted or restored meanwhile without this link.
+-- Holds both ends, lest one is deleted or restored meanwhile without this link (see knowledge_gone), and then looks: what
+-- is locked so lightly is seen as it was before the wait.
 CREATE FUNCTION link_gone_ends(one uuid, other uuid) RETURNS smallint LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (
-        SELECT count(deleted_at)
-        FROM (SELECT deleted_at FROM knowledge WHERE id IN (one, other) ORDER BY id FOR SHARE) AS ends
-    );
+    PERFORM FROM knowledge WHERE id IN (one, other) ORDER BY id FOR KEY SHARE;
+    RETURN (SELECT count(deleted_at) FROM knowledge WHERE id IN (one, other));
 END
 $$;
 
@@ -154,11 +154,13 @@ BEGIN
 END
 $$;
 
--- Counts, and does not look, because both ends may come and go at the same time.
+-- Counts, and does not look, because both ends may come and go at the same time. Waits for links under way, which hold
+-- the item, and sees them then; other changes of an item need not.
 CREATE FUNCTION knowledge_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     change smallint := CASE WHEN NEW.deleted_at IS NULL THEN -1 ELSE 1 END;
 BEGIN
+    PERFORM FROM knowledge WHERE id = NEW.id FOR UPDATE;
     -- In one order, so that two who delete linked items do not wait for each other.
     PERFORM 1 FROM knowledge_links WHERE source_id = NEW.id OR target_id = NEW.id ORDER BY id FOR UPDATE;
     UPDATE knowledge_links SET gone_ends = gone_ends + change WHERE source_id = NEW.id OR target_id = NEW.id;

@@ -17,6 +17,8 @@ CREATE TABLE search_corpus (
     words bigint NOT NULL DEFAULT 0,
     -- Texts up to this id.
     counted_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    -- The same of ids from elsewhere, which are not made of the time.
+    foreign_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- False while everything is counted anew; servers keep what they know until that is done.
     is_whole boolean NOT NULL DEFAULT true,
     recounted_at timestamptz NOT NULL DEFAULT '-infinity'
@@ -25,12 +27,16 @@ INSERT INTO search_corpus DEFAULT VALUES;
 
 -- Counts the next texts, at most so many; says how many it did. Texts of the last seconds, and what is newer than a
 -- transaction of a server that is still under way, are left for the next time: an older id may be on its way to its
--- commit. What was changed, removed, or came with an old id is put right by counting anew, at most once a day, when the
--- sum is wrong by a fifth.
+-- commit. Ids of times to come are from elsewhere; they are counted when there is nothing else. What was changed, removed, or
+-- came with an old id, or a smaller one from elsewhere, is put right by counting anew, at most once a day, when the sum is
+-- wrong by a fifth.
 CREATE FUNCTION search_count(at_most integer, settled_seconds double precision) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     corpus search_corpus;
     settled timestamptz;
+    first_foreign uuid := uuid_v7_floor(now() + interval '1 day');
+    after uuid;
+    until uuid;
     newest uuid;
     counted integer;
     lengths bigint;
@@ -42,34 +48,41 @@ BEGIN
     SELECT least(now(), min(xact_start)) - make_interval(secs => settled_seconds) INTO settled
     FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'knowledge-os' AND backend_xid IS NOT NULL;
-    SELECT (array_agg(id ORDER BY id DESC))[1], count(*), coalesce(sum(length(search)), 0)
-    INTO newest, counted, lengths
-    FROM (
-        SELECT id, search FROM knowledge
-        WHERE id > corpus.counted_to AND id < uuid_v7_floor(settled) AND deleted_at IS NULL
-        ORDER BY id LIMIT at_most
-    ) AS next;
+    FOR after, until IN VALUES
+        (corpus.counted_to, uuid_v7_floor(settled)),
+        (greatest(corpus.foreign_to, first_foreign), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    LOOP
+        SELECT (array_agg(id ORDER BY id DESC))[1], count(*), coalesce(sum(length(search)), 0)
+        INTO newest, counted, lengths
+        FROM (
+            SELECT id, search FROM knowledge WHERE id > after AND id < until AND deleted_at IS NULL
+            ORDER BY id LIMIT at_most
+        ) AS next;
+        EXIT WHEN counted > 0;
+    END LOOP;
     IF counted > 0 THEN
         INSERT INTO search_words (word, texts, revision)
         SELECT word, ndoc, corpus.revision + 1
         FROM ts_stat(format(
-            'SELECT search FROM knowledge WHERE id > %L AND id <= %L AND deleted_at IS NULL', corpus.counted_to, newest
+            'SELECT search FROM knowledge WHERE id > %L AND id <= %L AND deleted_at IS NULL', after, newest
         ))
         ON CONFLICT (word) DO UPDATE
         SET texts = search_words.texts + excluded.texts, revision = excluded.revision;
         UPDATE search_corpus
-        SET revision = revision + 1, texts = texts + counted, words = words + lengths, counted_to = newest;
+        SET revision = revision + 1, texts = texts + counted, words = words + lengths,
+            counted_to = CASE WHEN newest < first_foreign THEN newest ELSE counted_to END,
+            foreign_to = CASE WHEN newest < first_foreign THEN foreign_to ELSE newest END;
     ELSIF NOT corpus.is_whole THEN
         UPDATE search_corpus SET is_whole = true;
     ELSIF corpus.recounted_at < now() - interval '1 day' AND NOT EXISTS (
-        SELECT FROM knowledge WHERE id > corpus.counted_to AND deleted_at IS NULL
+        SELECT FROM knowledge WHERE id > corpus.counted_to AND id < first_foreign AND deleted_at IS NULL
     ) AND (
         SELECT abs(reltuples - corpus.texts) > 1000 + corpus.texts / 5 FROM pg_class WHERE oid = 'knowledge'::regclass
     ) THEN
         UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
         UPDATE search_corpus
         SET revision = revision + 1, texts = 0, words = 0, counted_to = '00000000-0000-0000-0000-000000000000',
-            is_whole = false, recounted_at = now();
+            foreign_to = '00000000-0000-0000-0000-000000000000', is_whole = false, recounted_at = now();
         RETURN 1;
     END IF;
     RETURN counted;

@@ -156,10 +156,11 @@ const LIVE: &str = "SELECT l.* FROM knowledge_links l WHERE l.id = $1 AND l.vali
 const LABELS: &str = "
 SELECT k.id, k.title, left(k.content, 200) AS start FROM knowledge k WHERE k.id = ANY($1) AND k.deleted_at IS NULL";
 
-/// Held against being deleted, in the order of their ids, so that no two writers wait for each other.
+/// Held against being deleted, in the order of their ids, so that no two writers wait for each other. No more than that:
+/// a hub would have no quiet moment in which to be changed.
 const ENDS: &str = "
 SELECT k.id, k.title, left(k.content, 200) AS start FROM knowledge k
-WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR SHARE";
+WHERE k.id = ANY($1) AND k.deleted_at IS NULL ORDER BY k.id FOR KEY SHARE";
 
 impl Repository {
     /// Makes links in one transaction, with the events that tell of them; one that is there already takes what

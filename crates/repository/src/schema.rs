@@ -283,6 +283,7 @@ diesel::table! {
         texts -> BigInt,
         words -> BigInt,
         counted_to -> Uuid,
+        foreign_to -> Uuid,
         is_whole -> Bool,
         recounted_at -> Timestamptz,
     }

@@ -1,6 +1,6 @@
 //! What lies around an item.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel_async::AsyncPgConnection;
 use futures_util::future::try_join;
@@ -33,7 +33,7 @@ pub struct Around {
     pub nodes: Vec<(Node, u32)>,
     /// The links, the strongest first.
     pub edges: Vec<Edge>,
-    /// Nodes of which not every neighbour is here.
+    /// Nodes nearer than the depth of which not every neighbour is here.
     pub frontier: Vec<KnowledgeId>,
     /// Whether something was left out.
     pub truncated: bool,
@@ -146,9 +146,11 @@ impl Walked {
     fn seen(self, nodes: Vec<Node>) -> Around {
         let depths: HashMap<KnowledgeId, u32> =
             self.around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-        let mut frontier = self.frontier;
-        frontier.sort_unstable();
         let Graph { nodes, edges } = linked(nodes, self.edges);
+        let shown: HashSet<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
+        let mut frontier = self.frontier;
+        frontier.retain(|id| shown.contains(id));
+        frontier.sort_unstable();
         Around {
             nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
             edges,

@@ -238,7 +238,7 @@ async fn lock_in_tx(
     id: KnowledgeId,
     version: Option<i32>,
 ) -> Result<Option<KnowledgeRecord>> {
-    let found = knowledge::table.find(id.0).select(knowledge::id).for_update();
+    let found = knowledge::table.find(id.0).select(knowledge::id).for_no_key_update();
     if found.first::<uuid::Uuid>(tx).await.optional()?.is_none() {
         return Ok(None);
     }

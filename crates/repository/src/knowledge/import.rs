@@ -242,7 +242,7 @@ async fn lock_in_tx(tx: &mut AsyncPgConnection, ids: Vec<KnowledgeId>) -> Result
         .filter(knowledge::id.eq_any(ids))
         .select(knowledge::id)
         .order(knowledge::id)
-        .for_update()
+        .for_no_key_update()
         .load(tx)
         .await?;
     if there.is_empty() {

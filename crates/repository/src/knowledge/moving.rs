@@ -31,13 +31,18 @@ impl Repository {
         let held = knowledge::table.filter(knowledge::domain_id.eq(from)).select(knowledge::id);
         let held = held.order((knowledge::created_at, knowledge::id));
         let limit = i64::try_from(PIECE).unwrap_or(i64::MAX);
-        let ids: Vec<Uuid> = held.limit(limit).for_update().load(tx).await?;
+        let chosen: Vec<Uuid> = held.limit(limit).load(tx).await?;
+        // Locked in the order in which everybody does, or one waits for the other; what was moved meanwhile is left out.
+        let held = knowledge::table.filter(knowledge::id.eq_any(&chosen)).filter(knowledge::domain_id.eq(from));
+        let held = held.order(knowledge::id).select(knowledge::id);
+        let ids: Vec<Uuid> = held.for_no_key_update().load(tx).await?;
         let before = records_by_id(tx, &ids).await?;
         note_all_in_tx(tx, before.iter(), ACTOR_API, "updated", &["domain"]).await?;
         statement(MOVE).bind::<Array<SqlUuid>, _>(&ids).bind::<Nullable<SqlUuid>, _>(to).execute(tx).await?;
         let moved = records_by_id(tx, &ids).await?;
         let live = moved.iter().filter(|record| record.deleted_at.is_none());
         let events = live.map(|record| told(Known::KnowledgeUpdated, record, &["domain"])).collect();
-        self.moved_in_tx(tx, events, (ids.len(), PIECE)).await
+        let piece = self.moved_in_tx(tx, events, (chosen.len(), PIECE)).await?;
+        Ok(Moved { count: ids.len(), ..piece })
     }
 }

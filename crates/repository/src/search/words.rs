@@ -118,15 +118,20 @@ struct SumRow {
 
 const CORPUS: &str = "
 SELECT revision, texts, words, is_whole,
-       CASE WHEN texts < $1 THEN (SELECT id FROM knowledge WHERE id > counted_to ORDER BY id DESC LIMIT 1) END AS newest
+       CASE WHEN texts < $1 THEN (
+           SELECT id FROM knowledge WHERE id > counted_to AND id < uuid_v7_floor(now() + interval '1 day')
+           ORDER BY id DESC LIMIT 1
+       ) END AS newest
 FROM search_corpus";
 
-/// The texts that are not counted yet, 8 MB of them at the most.
+/// The texts that are not counted yet, 8 MB of them at the most; those with ids from elsewhere wait until they are.
 const NEWEST: &str = "
 SELECT search FROM (
     SELECT search, sum(octet_length(content)) OVER (ORDER BY id) AS bytes FROM (
         SELECT id, search, content FROM knowledge
-        WHERE id > (SELECT counted_to FROM search_corpus) AND deleted_at IS NULL ORDER BY id LIMIT 20000
+        WHERE id > (SELECT counted_to FROM search_corpus) AND id < uuid_v7_floor(now() + interval '1 day')
+              AND deleted_at IS NULL
+        ORDER BY id LIMIT 20000
     ) AS newest
 ) AS measured WHERE bytes < 8000000";
 
@@ -175,9 +180,8 @@ impl Repository {
     }
 
     async fn search_keep_up(&self) -> Result<()> {
-        if self.words_count(SETTLED).await? {
-            self.words_index().await?;
-        }
+        self.words_count(SETTLED).await?;
+        self.words_index().await?;
         self.words_refresh().await?;
         self.searches_record().await
     }
@@ -203,8 +207,8 @@ impl Repository {
         Ok(counted.counted > 0)
     }
 
-    /// Puts new texts into the index, if that is ours: until then every search reads the whole list of them, up to 16 MB.
-    /// Postgres does so by itself when the list is full, and makes a writer wait for it.
+    /// Puts new texts into the index, and changed ones, if it is ours: until then every search reads the whole list of them,
+    /// up to 16 MB. Postgres does so by itself when the list is full, and makes a writer wait for it.
     async fn words_index(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         Ok(connection.transaction(async |tx| tx.batch_execute(INDEX_NEW).await).await?)

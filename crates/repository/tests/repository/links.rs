@@ -4,7 +4,7 @@ use kos_graph::{Direction, Walk};
 use kos_model::knowledge::KnowledgeDraft;
 use kos_model::link::{LinkDraft, NewLink};
 use kos_model::{KnowledgeId, LinkOrigin};
-use kos_repository::{LinkFate, LinkFilter, Repository};
+use kos_repository::{ChangeTerms, LinkFate, LinkFilter, Repository};
 use kos_test_support::TestDb;
 
 use crate::builders::{free, repository};
@@ -114,6 +114,30 @@ async fn a_link_that_is_made_while_its_end_is_deleted_is_not_seen_until_the_end_
         client.batch_execute(&deletion("NULL", b)).await.unwrap();
         assert_eq!(seen(&repository, a).await, made, "{fates:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_changed_while_a_link_to_it_is_made_and_deleted_after_it() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (a, b) = (item(&repository).await, item(&repository).await);
+    let (maker, watcher) = (db.client().await, db.client().await);
+    let make =
+        format!("BEGIN; INSERT INTO knowledge_links (source_id, target_id, kind) VALUES ('{a}', '{b}', 'supports')");
+    maker.batch_execute(&make).await.unwrap();
+    let lease = free();
+    let terms = ChangeTerms { version: None, actor: "api", lease: &lease };
+    assert!(repository.knowledge_verify(b, terms).await.unwrap().is_some());
+    let waiting = async {
+        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+        maker.batch_execute("COMMIT").await.unwrap();
+    };
+    let (deleted, ()) = tokio::join!(repository.knowledge_delete(b, terms), waiting);
+    assert!(deleted.unwrap().is_some());
+    assert_eq!(seen(&repository, a).await, 0);
+    assert!(repository.knowledge_restore(b, terms).await.unwrap().is_some());
+    assert_eq!(seen(&repository, a).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

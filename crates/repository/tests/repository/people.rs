@@ -239,6 +239,33 @@ async fn what_others_take_away_while_a_domain_goes_stays_where_they_put_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn knowledge_that_moves_is_locked_in_the_order_of_ids_however_old_it_is() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (other, watcher) = (db.client().await, db.client().await);
+    let [from, to] = [domain(&repository, "from").await, domain(&repository, "to").await];
+    let items = format!(
+        "INSERT INTO knowledge (id, content, content_hash, domain_id, created_at)
+         SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, n, n::text::bytea, '{from}', now() - n * interval '1 day'
+         FROM generate_series(1, 2) AS n"
+    );
+    other.batch_execute(&items).await.unwrap();
+    let lock = |number: u8| {
+        format!("SELECT FROM knowledge WHERE id = '00000000-0000-7000-8000-00000000000{number}' FOR UPDATE")
+    };
+    other.batch_execute(&format!("BEGIN; {}", lock(1))).await.unwrap();
+    let terms = free();
+    let waiting = async {
+        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+        other.batch_execute(&format!("{} NOWAIT; COMMIT", lock(2))).await
+    };
+    let (deleted, locked) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), waiting);
+    locked.expect("who waits for the first holds nothing of what comes after it");
+    assert!(deleted.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_domain_of_more_than_one_piece_moves_whole() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

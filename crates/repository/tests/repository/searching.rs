@@ -269,6 +269,28 @@ async fn two_servers_count_each_text_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn texts_with_ids_from_elsewhere_are_counted_and_keep_nothing_from_being_counted_anew() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "a stone", "x", 1.0).await;
+    let client = db.client().await;
+    let foreign = "INSERT INTO knowledge (id, content, content_hash)
+                   SELECT ('f47ac10b-58cc-4372-a567-0e02b2c3d47' || n)::uuid, 'wolframite number ' || n, n::text::bytea
+                   FROM generate_series(1, 3) AS n";
+    client.batch_execute(foreign).await.unwrap();
+    count(&repository).await;
+    // What was stored after them is read at once all the same.
+    know(&repository, "feldspar", "x", 1.0).await;
+    assert_eq!(found(&repository, "feldsapr").await, ["feldspar"]);
+    assert_eq!(found(&repository, "wolfarmite").await.len(), 3, "the word is known");
+    count(&repository).await;
+    client.batch_execute("UPDATE search_corpus SET texts = 9000").await.unwrap();
+    count(&repository).await;
+    let texts: i64 = client.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0);
+    assert_eq!(texts, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_newer_than_a_transaction_under_way_is_counted_after_it() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

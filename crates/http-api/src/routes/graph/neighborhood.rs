@@ -58,7 +58,8 @@ pub(crate) struct NeighborhoodView {
     links: Vec<EdgeView>,
     /// Whether limits left something out: the number of nodes, of links, or 200 links of one node.
     truncated: bool,
-    /// Nodes of which a neighbour is not here, or was reached by a detour alone: walk on from them.
+    /// Nodes nearer than `depth` of which a neighbour is not here, or was reached by a detour alone: walk on from them. Of a
+    /// node with more than 200 links the strongest are walked; `GET /knowledge/{id}/links` lists the others.
     #[schema(value_type = Vec<String>)]
     frontier: Vec<KnowledgeId>,
 }
