@@ -8,7 +8,7 @@ use kos_graph::{Adjacency, Edge, Graph, Neighborhood, Node, Unsettled, Walk};
 use kos_model::KnowledgeId;
 
 use super::tables::{MAX_LINKS, adjacent, leading_on};
-use super::{degree, linked, missing_of, nodes_of};
+use super::{degree, linked, missing_of};
 use crate::database::Repository;
 use crate::error::Result;
 
@@ -60,10 +60,9 @@ impl Repository {
         // of it at one moment.
         let connection = self.connection().await?;
         let on_the_way = walk.clone();
-        let walked = self.walk_held(&connection, move |links| Walked::over(links, id, &on_the_way, reach)).await?;
-        let (walked, nodes) = match walked {
-            Some(walked) => {
-                let mut nodes = nodes_of(&connection, None, &walked.ids()).await?;
+        let walk_over = move |links: &Adjacency| Walked::over(links, id, &on_the_way, reach);
+        let (walked, nodes) = match self.walk_held(&connection, walk_over, Walked::ids).await? {
+            Some((walked, mut nodes)) => {
                 if reach.degrees {
                     walked.count(&mut nodes);
                 }

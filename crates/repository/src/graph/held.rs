@@ -13,13 +13,14 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
-use kos_graph::{Adjacency, Edge};
+use futures_util::future::join;
+use kos_graph::{Adjacency, Edge, Node};
 use kos_model::{KnowledgeId, LinkId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::signed;
 use super::tables::EdgeRow;
+use super::{nodes_of, signed};
 use crate::database::Repository;
 use crate::error::{Chain, Result};
 use crate::link::kind_of;
@@ -46,8 +47,8 @@ pub(crate) struct HeldLinks(Arc<Shared>);
 struct Shared {
     /// Written only by who has the turn, and only when something changed: walks do not wait for each other.
     links: RwLock<Option<Adjacency>>,
-    /// How often all of them were read, or given up.
-    fills: AtomicU64,
+    /// How often they changed.
+    version: AtomicU64,
     known: SyncMutex<Option<Known>>,
     /// One at a time asks what changed; who waited may find the answer there.
     turn: Mutex<Turn>,
@@ -127,6 +128,22 @@ impl HeldLinks {
         *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
+    /// Of the links as they are; it does not change while they are read.
+    fn version(&self) -> u64 {
+        AtomicU64::load(&self.0.version, Ordering::Relaxed)
+    }
+
+    /// Walks over the links as they are known, and says of which version they are. A walk may take a while: it is done
+    /// apart from the work of others. None where they are not held, when the walk panicked, or everything ends.
+    async fn walk<T: Send + 'static>(&self, walk: impl FnOnce(&Adjacency) -> T + Send + 'static) -> Option<(u64, T)> {
+        let links = self.clone();
+        let walked = tokio::task::spawn_blocking(move || {
+            let held = links.0.links.read().unwrap_or_else(PoisonError::into_inner);
+            Some((links.version(), walk(held.as_ref()?)))
+        });
+        walked.await.ok().flatten()
+    }
+
     /// How many links are held.
     fn count(&self) -> Option<usize> {
         self.0.links.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Adjacency::len)
@@ -135,17 +152,18 @@ impl HeldLinks {
     fn hold(&self, links: Option<Adjacency>) {
         let before = {
             let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
-            self.0.fills.fetch_add(1, Ordering::Relaxed);
+            self.0.version.fetch_add(1, Ordering::Relaxed);
             std::mem::replace(&mut *held, links)
         };
         drop(before);
         self.report();
     }
 
-    /// Changes the links that were read at this fill; those of a later one know of it.
-    fn apply(&self, changes: Vec<Change>, fill: u64) {
+    /// Changes the links of this version; those that were read since know of it.
+    fn apply(&self, changes: Vec<Change>, version: u64) {
         let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(links) = held.as_mut().filter(|_| AtomicU64::load(&self.0.fills, Ordering::Relaxed) == fill) {
+        if let Some(links) = held.as_mut().filter(|_| self.version() == version) {
+            self.0.version.fetch_add(1, Ordering::Relaxed);
             for change in changes {
                 match change {
                     Change::Is(edge) => links.insert(&edge),
@@ -174,10 +192,10 @@ impl HeldLinks {
         if !changes.is_empty() {
             // What is gone first: a link that came back is in both lists.
             changes.sort_by_key(|change| matches!(change, Change::Is(_)));
-            let (links, fill) = (self.clone(), AtomicU64::load(&self.0.fills, Ordering::Relaxed));
+            let (links, version) = (self.clone(), self.version());
             // Whoever is cut off here leaves links of which nobody knows how far they have come: they are read again.
             self.know(None);
-            if tokio::task::spawn_blocking(move || links.apply(changes, fill)).await.is_err() {
+            if tokio::task::spawn_blocking(move || links.apply(changes, version)).await.is_err() {
                 return Ok(false);
             }
         }
@@ -203,22 +221,30 @@ impl ChangeRow {
 }
 
 impl Repository {
-    /// Walks over the links of the graph as they are now, where they are held in this process; else they are read for
-    /// those who come later. A walk may take a while: it is done apart from the work of others.
+    /// Walks over the links of the graph as they are now, where they are held in this process, and says what people see of
+    /// the nodes that it came to; else the links are read for those who come later.
     pub(super) async fn walk_held<T: Send + 'static>(
         &self,
         reader: &AsyncPgConnection,
-        walk: impl FnOnce(&Adjacency) -> T + Send + 'static,
-    ) -> Result<Option<T>> {
-        if !self.links_catch_up(reader).await {
+        walk: impl FnOnce(&Adjacency) -> T + Clone + Send + 'static,
+        nodes: impl Fn(&T) -> Vec<KnowledgeId>,
+    ) -> Result<Option<(T, Vec<Node>)>> {
+        // Mostly nothing has changed since the last walk: whether that is so is asked together with what people see.
+        if let Some((version, walked)) = self.links.walk(walk.clone()).await {
+            let ids = nodes(&walked);
+            let (is_held, seen) = join(self.links_catch_up(reader), nodes_of(reader, None, &ids)).await;
+            if !is_held {
+                return Ok(None);
+            }
+            if self.links.version() == version {
+                return Ok(Some((walked, seen?)));
+            }
+        } else if !self.links_catch_up(reader).await {
             return Ok(None);
         }
-        let links = self.links.clone();
-        let walked = tokio::task::spawn_blocking(move || {
-            links.0.links.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(walk)
-        });
-        // None too when the walk panicked, or everything ends.
-        Ok(walked.await.ok().flatten())
+        let Some((_, walked)) = self.links.walk(walk).await else { return Ok(None) };
+        let seen = nodes_of(reader, None, &nodes(&walked)).await?;
+        Ok(Some((walked, seen)))
     }
 
     /// Takes over what happened to the links until now; false when they are not held.

@@ -122,6 +122,9 @@ pub(crate) async fn nodes_of(
     degrees: Option<&Degrees>,
     ids: &[KnowledgeId],
 ) -> Result<Vec<Node>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let (rows, known) = match degrees {
         Some(degrees) => counted(reader, degrees, ids).await?,
         None => {
@@ -131,7 +134,7 @@ pub(crate) async fn nodes_of(
     };
     let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
     let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(&known)).collect();
-    nodes.sort_by_key(|node| places.get(&node.id.0).copied());
+    nodes.sort_by_cached_key(|node| places.get(&node.id.0).copied());
     Ok(nodes)
 }
 

@@ -71,12 +71,8 @@ impl Repository {
     ) -> Result<PathRecord> {
         let mut connection = self.connection().await?;
         let (wanted, on_the_way) = (Wanted { from, to, wish }, walk.clone());
-        let searched = self.walk_held(&connection, move |links| wanted.over(links, &on_the_way)).await?;
-        if let Some(searched) = searched {
-            let nodes = match &searched.route {
-                Some(route) => nodes_of(&connection, None, &route.nodes).await?,
-                None => Vec::new(),
-            };
+        let search = move |links: &Adjacency| wanted.over(links, &on_the_way);
+        if let Some((searched, nodes)) = self.walk_held(&connection, search, Searched::nodes).await? {
             if let Some(record) = searched.seen(nodes) {
                 return Ok(record);
             }
@@ -135,6 +131,11 @@ impl Wanted {
 }
 
 impl Searched {
+    /// Those of the path.
+    fn nodes(&self) -> Vec<KnowledgeId> {
+        self.route.as_ref().map(|route| route.nodes.clone()).unwrap_or_default()
+    }
+
     /// With what people see of the nodes; none when one is not there any more.
     fn seen(self, mut nodes: Vec<Node>) -> Option<PathRecord> {
         let Self { route, edges, degrees, truncated } = self;
