@@ -19,8 +19,8 @@ use kos_model::{KnowledgeId, LinkId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::signed;
 use super::tables::EdgeRow;
-use super::{nodes_of, signed};
 use crate::database::Repository;
 use crate::error::{Chain, Result};
 use crate::link::kind_of;
@@ -232,7 +232,7 @@ impl Repository {
         // Mostly nothing has changed since the last walk: whether that is so is asked together with what people see.
         if let Some((version, walked)) = self.links.walk(walk.clone()).await {
             let ids = nodes(&walked);
-            let (is_held, seen) = join(self.links_catch_up(reader), nodes_of(reader, None, &ids)).await;
+            let (is_held, seen) = join(self.links_catch_up(reader), self.places.nodes_of(reader, &ids)).await;
             if !is_held {
                 return Ok(None);
             }
@@ -243,7 +243,7 @@ impl Repository {
             return Ok(None);
         }
         let Some((_, walked)) = self.links.walk(walk).await else { return Ok(None) };
-        let seen = nodes_of(reader, None, &nodes(&walked)).await?;
+        let seen = self.places.nodes_of(reader, &nodes(&walked)).await?;
         Ok(Some((walked, seen)))
     }
 

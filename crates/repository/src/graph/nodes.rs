@@ -52,6 +52,12 @@ macro_rules! degree {
 
 const NODES: &str = nodes!("NULL::bigint", "k.id = ANY($1)");
 
+/// The same, and where they lie.
+pub(super) const PLACED: &str = nodes!("k.ctid::text AS place, NULL::bigint", "k.id = ANY($1)");
+
+/// What lies in these places.
+pub(super) const AT_PLACES: &str = nodes!("NULL::bigint", "k.ctid = ANY($1::tid[])");
+
 const COUNTED: &str = nodes!(degree!(), "k.id = ANY($1)");
 
 const PAGE: &str = nodes!(degree!(), "($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $3");
@@ -70,7 +76,7 @@ pub(crate) struct LabelRow {
 }
 
 #[derive(QueryableByName)]
-struct NodeRow {
+pub(super) struct NodeRow {
     #[diesel(embed)]
     item: LabelRow,
     #[diesel(sql_type = Nullable<Text>)]
@@ -133,7 +139,7 @@ pub(crate) async fn nodes_of(
         }
     };
     let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (id.0, place)).collect();
-    let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(&known)).collect();
+    let mut nodes: Vec<Node> = rows.into_iter().map(|row| row.read(Some(&known))).collect();
     nodes.sort_by_cached_key(|node| places.get(&node.id.0).copied());
     Ok(nodes)
 }
@@ -163,8 +169,7 @@ pub(super) async fn page(reader: &AsyncPgConnection, after: Option<KnowledgeId>,
         .bind::<BigInt, _>(i64::from(limit))
         .get_results(&mut &*reader)
         .await?;
-    let known = HashMap::new();
-    Ok(rows.into_iter().map(|row| row.read(&known)).collect())
+    Ok(rows.into_iter().map(|row| row.read(None)).collect())
 }
 
 /// Those of these items that are not there.
@@ -181,8 +186,13 @@ impl LabelRow {
 }
 
 impl NodeRow {
-    fn read(self, known: &HashMap<Uuid, i64>) -> Node {
-        let degree = known.get(&self.item.id).copied().or(self.degree).unwrap_or_default();
+    pub(super) const fn id(&self) -> Uuid {
+        self.item.id
+    }
+
+    /// Knowing how many links some have that were not counted.
+    pub(super) fn read(self, known: Option<&HashMap<Uuid, i64>>) -> Node {
+        let degree = known.and_then(|known| known.get(&self.item.id).copied()).or(self.degree).unwrap_or_default();
         let (id, label) = self.item.read();
         Node { id, label, domain: self.domain, degree: u32::try_from(degree).unwrap_or(u32::MAX) }
     }

@@ -128,6 +128,31 @@ async fn whatever_others_do_to_links_a_walk_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn items_are_seen_as_they_are_wherever_they_came_to_lie() {
+    let (db, held) = held_ring().await;
+    let client = db.client().await;
+    let backwards: String = (0..ITEMS).rev().map(add_item).collect();
+    let links: String = (0..ITEMS).map(|number| add_link(number, (number + 1) % ITEMS, 5)).collect();
+    let one = item(1);
+    assert_eq!(seen(&held).await, seen(&held).await);
+    for change in [
+        format!("UPDATE knowledge SET title = 'moved' WHERE id = '{one}'"),
+        "UPDATE knowledge SET title = content".to_owned(),
+        format!("UPDATE knowledge SET deleted_at = now() WHERE id = '{one}'"),
+        "VACUUM FULL knowledge".to_owned(),
+        // Others lie where they lay.
+        "DELETE FROM knowledge".to_owned(),
+        "VACUUM knowledge".to_owned(),
+        backwards + &links,
+    ] {
+        client.batch_execute(&change).await.unwrap();
+        let (seen, stored) = (seen(&held).await, stored(&db).await);
+        assert_eq!(seen, stored, "{change}");
+    }
+    assert_eq!(around(&held, 1).await.unwrap().nodes.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_was_under_way_is_seen_when_it_commits_and_hides_no_other() {
     let db = ring().await;
     let (slow, quick) = (db.client().await, db.client().await);
