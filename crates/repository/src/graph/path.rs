@@ -72,12 +72,12 @@ impl Repository {
         let mut connection = self.connection().await?;
         let (wanted, on_the_way) = (Wanted { from, to, wish }, walk.clone());
         let search = move |links: &Adjacency| wanted.over(links, &on_the_way);
-        if let Some((searched, nodes)) = self.walk_held(&connection, search, Searched::nodes).await? {
-            if let Some(record) = searched.seen(nodes) {
-                return Ok(record);
-            }
-            // An item of the path was deleted meanwhile: one snapshot will hold together.
+        if let Some((searched, nodes)) = self.walk_held(&connection, search, Searched::nodes).await?
+            && let Some(record) = searched.seen(nodes)
+        {
+            return Ok(record);
         }
+        // The links are not held, or an item of the path was deleted meanwhile: one snapshot will hold together.
         let mut snapshot = connection.build_transaction().read_only().repeatable_read();
         snapshot.run(async |tx| self.path_in_tx(tx, wanted, walk).await).await
     }
