@@ -47,6 +47,7 @@ async fn measure(options: &Options, service: &Service) -> anyhow::Result<()> {
     fill(service, "items", options.nodes, |number| web.item(number)).await?;
     fill(service, "links", links, |_| web.link()).await?;
     until_held(service, &web.any()).await?;
+    service.until_counted(options.nodes.into()).await?;
     println!("{} items, {links} links", options.nodes);
     ask(service, options, "1 hop", || format!("/graph/neighborhood?depth=1&id={}", web.any())).await?;
     ask(service, options, "2 hops", || format!("/graph/neighborhood?depth=2&id={}", web.any())).await?;

@@ -13,7 +13,7 @@ use kos_examples::chance::Chance;
 use kos_examples::service::Service;
 use kos_examples::texts;
 use kos_examples::timing::{float, quantile};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Measures the search of Knowledge OS on this machine
 #[derive(Parser)]
@@ -63,7 +63,7 @@ async fn measure(options: &Options, service: &Service, mixture: &mut Mixture) ->
         let took = fill(service, mixture, stored, *texts).await?;
         let per_second = float(texts - stored) / took.as_secs_f64();
         stored = *texts;
-        until_counted(service, stored).await?;
+        service.until_counted(u64::try_from(stored)?).await?;
         let asked = ask(service, mixture, options.queries).await?;
         println!(
             "{stored:>9} texts   in at {per_second:>6.0}/s   query p50 {:>5.1} ms   p90 {:>5.1}   p99 {:>5.1}   most {:>5.1}   without result {}",
@@ -168,17 +168,6 @@ async fn fill(service: &Service, mixture: &mut Mixture, from: usize, to: usize) 
     }
     bar.finish_and_clear();
     Ok(took)
-}
-
-/// Waits until the words of all texts are known.
-async fn until_counted(service: &Service, texts: usize) -> anyhow::Result<()> {
-    let all = u64::try_from(texts)?;
-    let counted = |stats: &Value| stats.pointer("/search/texts").and_then(Value::as_u64).unwrap_or_default();
-    while counted(&service.get("/stats").await?) < all {
-        // To count all texts again and again would hold up what is waited for.
-        tokio::time::sleep(Duration::from_secs(5)).await;
-    }
-    Ok(())
 }
 
 struct Asked {

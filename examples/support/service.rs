@@ -140,6 +140,19 @@ impl Service {
         Ok(())
     }
 
+    /// Waits until the words of so many texts are counted, as is done behind an import.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn until_counted(&self, texts: u64) -> anyhow::Result<()> {
+        let counted = |stats: &Value| stats.pointer("/search/texts").and_then(Value::as_u64).unwrap_or_default();
+        while counted(&self.get("/stats").await?) < texts {
+            // To count all texts again and again would hold up what is waited for.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        Ok(())
+    }
+
     /// Waits until no more than so many deliveries have no outcome yet, 30 s at the most.
     ///
     /// # Errors
