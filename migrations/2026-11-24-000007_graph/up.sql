@@ -56,10 +56,15 @@ CREATE TABLE link_removals (
 CREATE INDEX link_removals_changed_in_idx ON link_removals (changed_in);
 
 -- Holds both ends, lest one is deleted or restored meanwhile without this link (see knowledge_gone), and then looks: what
--- is locked so lightly is seen as it was before the wait.
+-- is locked so lightly is seen as it was before the wait. A transaction that sees all as it was at its beginning must fail
+-- instead.
 CREATE FUNCTION link_gone_ends(one uuid, other uuid) RETURNS smallint LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM FROM knowledge WHERE id IN (one, other) ORDER BY id FOR KEY SHARE;
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        PERFORM FROM knowledge WHERE id IN (one, other) ORDER BY id FOR KEY SHARE;
+    ELSE
+        PERFORM FROM knowledge WHERE id IN (one, other) ORDER BY id FOR SHARE;
+    END IF;
     RETURN (SELECT count(deleted_at) FROM knowledge WHERE id IN (one, other));
 END
 $$;
@@ -154,8 +159,8 @@ BEGIN
 END
 $$;
 
--- Counts, and does not look, because both ends may come and go at the same time. Waits for links under way, which hold
--- the item, and sees them then; other changes of an item need not.
+-- Counts, and does not look, because both ends may come and go at the same time. Waits for whatever points at the
+-- item and is under way, links among it, and sees them then; other changes of an item need not.
 CREATE FUNCTION knowledge_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     change smallint := CASE WHEN NEW.deleted_at IS NULL THEN -1 ELSE 1 END;

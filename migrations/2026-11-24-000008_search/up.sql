@@ -28,8 +28,8 @@ INSERT INTO search_corpus DEFAULT VALUES;
 -- Counts the next texts, at most so many; says how many it did. Texts of the last seconds, and what is newer than a
 -- transaction of a server that is still under way, are left for the next time: an older id may be on its way to its
 -- commit. Ids of times to come are from elsewhere; they are counted when there is nothing else. What was changed, removed, or
--- came with an old id, or a smaller one from elsewhere, is put right by counting anew, at most once a day, when the sum is
--- wrong by a fifth.
+-- came with an old id, or a smaller one from elsewhere, is put right by counting anew, at most once an hour, when the sum
+-- is wrong by a fifth.
 CREATE FUNCTION search_count(at_most integer, settled_seconds double precision) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     corpus search_corpus;
@@ -74,10 +74,12 @@ BEGIN
             foreign_to = CASE WHEN newest < first_foreign THEN foreign_to ELSE newest END;
     ELSIF NOT corpus.is_whole THEN
         UPDATE search_corpus SET is_whole = true;
-    ELSIF corpus.recounted_at < now() - interval '1 day' AND NOT EXISTS (
+    ELSIF corpus.recounted_at < now() - interval '1 hour' AND NOT EXISTS (
         SELECT FROM knowledge WHERE id > corpus.counted_to AND id < first_foreign AND deleted_at IS NULL
     ) AND (
-        SELECT abs(reltuples - corpus.texts) > 1000 + corpus.texts / 5 FROM pg_class WHERE oid = 'knowledge'::regclass
+        SELECT reltuples >= 0 AND abs(reltuples - corpus.texts - (SELECT count(*) FROM knowledge WHERE deleted_at IS NOT NULL))
+                                  > 1000 + corpus.texts / 5
+        FROM pg_class WHERE oid = 'knowledge'::regclass
     ) THEN
         UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
         UPDATE search_corpus

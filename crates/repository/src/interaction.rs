@@ -125,6 +125,9 @@ impl Repository {
     ) -> Result<(InteractionRecord, Emitted)> {
         let id = InteractionId::generate();
         let (expert, knowledge) = (new.expert_id.map(|id| id.0), new.knowledge_id.map(|id| id.0));
+        if new.feedback.is_some() {
+            hold_knowledge_in_tx(tx, knowledge).await?;
+        }
         let references = References::default().with("/expert_id", Referred::Expert, expert);
         references.with("/knowledge_id", Referred::Knowledge, knowledge).hold_in_tx(tx).await?;
         let feedback = new.feedback.as_ref();
@@ -194,7 +197,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                hold_knowledge_in_tx(tx, id).await?;
+                hold_used_in_tx(tx, id).await?;
                 diesel::update(interactions::table.find(id.0))
                     .set((
                         interactions::feedback_score.eq(feedback.score),
@@ -237,7 +240,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                hold_knowledge_in_tx(tx, id).await?;
+                hold_used_in_tx(tx, id).await?;
                 let held = interactions::table.find(id.0).select(interactions::id).for_update();
                 held.first::<Uuid>(tx).await.optional()?;
                 let Some(record) = interaction_in_tx(tx, id).await? else { return Ok(None) };
@@ -250,10 +253,16 @@ impl Repository {
 }
 
 /// The knowledge that an interaction used, before the interaction itself: whoever purges it takes them in this order.
-async fn hold_knowledge_in_tx(tx: &mut AsyncPgConnection, id: InteractionId) -> Result<()> {
+async fn hold_used_in_tx(tx: &mut AsyncPgConnection, id: InteractionId) -> Result<()> {
     let used = interactions::table.find(id.0).select(interactions::knowledge_id).first::<Option<Uuid>>(tx).await;
-    if let Some(knowledge_id) = used.optional()?.flatten() {
-        let held = knowledge::table.find(knowledge_id).select(knowledge::id).for_no_key_update();
+    hold_knowledge_in_tx(tx, used.optional()?.flatten()).await
+}
+
+/// Knowledge that feedback will be added to, before anything else points at it: whoever deletes it waits for that, and
+/// would be waited for.
+async fn hold_knowledge_in_tx(tx: &mut AsyncPgConnection, id: Option<Uuid>) -> Result<()> {
+    if let Some(id) = id {
+        let held = knowledge::table.find(id).select(knowledge::id).for_no_key_update();
         held.first::<Uuid>(tx).await.optional()?;
     }
     Ok(())

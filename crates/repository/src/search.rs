@@ -21,6 +21,7 @@ use kos_search::{Corpus, Near, Plan, Query, Repairs, Typed, layout};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use self::choice::All;
 use self::statement::Wanted;
 pub use self::words::Searched;
 pub(crate) use self::words::{NextLook, Tally, Words};
@@ -343,8 +344,8 @@ async fn search_in_tx(
     }
     let leaves_some = plan.choosers().len() < plan.terms.len();
     let filter = filter(tx, &search.query).await?;
-    let (texts, average_length) = (words.texts, words.average_length());
-    let wanted = Wanted { search, filter: &filter, texts, average_length, near };
+    let all = All { texts: words.texts, average_length: words.average_length() };
+    let wanted = Wanted { search, filter: &filter, all, near };
     let mut is_wide = leaves_some && search.wide == Some(true);
     let mut found = wanted.find(tx, &plan, is_wide).await?;
     // The rarest words alone did not fill the page, as a filter may have it: then any word will do, after those.

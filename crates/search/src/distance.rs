@@ -6,6 +6,7 @@
 /// A column of the table of distances is held in the bits of a few numbers, as differences between its cells, and the next
 /// one made of it at once (H. Hyyrö, "A bit-vector algorithm for computing Levenshtein and Damerau edit distances", 2003).
 pub(crate) fn within(word: &[char], other: &str, most: usize) -> Option<usize> {
+    debug_assert!(word.len() <= 64, "there is a bit for each letter");
     let Some(end) = word.len().checked_sub(1) else {
         return Some(other.chars().count()).filter(|distance| *distance <= most);
     };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::distance::within;
 
-/// The longest word that is looked for among its neighbours, in letters.
+/// The longest word that is looked for among its neighbours, in letters; 64 at the most, for [`within`].
 const LONGEST: usize = 60;
 /// The shortest word that may hold a slip, in letters.
 pub(crate) const SHORTEST: usize = 4;

@@ -99,7 +99,7 @@ impl Repository {
         terms: ChangeTerms<'_>,
     ) -> Result<Option<ChangedKnowledge>> {
         let plan = |present: &KnowledgeRecord| rewrite(present, edit.apply(&present.fields()), "updated");
-        self.knowledge_change(id, terms, &plan).await
+        self.knowledge_change(id, terms, Grip::Content, &plan).await
     }
 
     /// Brings back what it said at an earlier version, as a new one. `None` as in [`Self::knowledge_update`].
@@ -113,7 +113,7 @@ impl Repository {
         terms: ChangeTerms<'_>,
     ) -> Result<Option<ChangedKnowledge>> {
         let plan = |present: &KnowledgeRecord| rewrite(present, to.fields.clone(), "reverted");
-        self.knowledge_change(id, terms, &plan).await
+        self.knowledge_change(id, terms, Grip::Content, &plan).await
     }
 
     /// Notes that somebody stands by it: it is verified, and ages from now. `None` as in
@@ -127,7 +127,7 @@ impl Repository {
             let plan = Plan { known: Known::KnowledgeVerified, is_verified: true, confirms: true, ..plan };
             live(present, Step::Change(Box::new(plan)))
         };
-        self.knowledge_change(id, terms, &plan).await
+        self.knowledge_change(id, terms, Grip::Content, &plan).await
     }
 
     /// Puts it into the bin. `None` as in [`Self::knowledge_update`].
@@ -139,7 +139,7 @@ impl Repository {
             let plan = Plan::edited(present.fields(), present, "deleted");
             live(present, Step::Change(Box::new(Plan { known: Known::KnowledgeDeleted, is_deleted: true, ..plan })))
         };
-        self.knowledge_change(id, terms, &plan).await
+        self.knowledge_change(id, terms, Grip::Existence, &plan).await
     }
 
     /// Takes it out of the bin; what is not there stays as it is. `None` when there is no such knowledge.
@@ -151,7 +151,7 @@ impl Repository {
             Some(_) => Step::Change(Box::new(Plan::edited(present.fields(), present, "restored"))),
             None => Step::Unchanged,
         };
-        self.knowledge_change(id, terms, &plan).await
+        self.knowledge_change(id, terms, Grip::Existence, &plan).await
     }
 
     /// Removes it for good with its history, from the bin or from where it is. `None` when there is no such knowledge.
@@ -162,7 +162,7 @@ impl Repository {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |tx| {
-                let Some(record) = lock_in_tx(tx, id, terms.version).await? else { return Ok(None) };
+                let Some(record) = lock_in_tx(tx, id, Grip::Existence, terms.version).await? else { return Ok(None) };
                 diesel::delete(knowledge::table.find(id.0)).execute(tx).await?;
                 let known = match record.deleted_at {
                     Some(_) => Known::KnowledgePurged,
@@ -178,11 +178,12 @@ impl Repository {
         &self,
         id: KnowledgeId,
         terms: ChangeTerms<'_>,
+        grip: Grip,
         plan: &(impl Fn(&KnowledgeRecord) -> Step + Sync),
     ) -> Result<Option<ChangedKnowledge>> {
         let mut connection = self.connection().await?;
         for _ in 0..ATTEMPTS {
-            let changed = connection.transaction(async |tx| self.change_in_tx(tx, id, terms, plan).await).await;
+            let changed = connection.transaction(async |tx| self.change_in_tx(tx, id, terms, grip, plan).await).await;
             match changed {
                 Err(error) if is_raced(&error) => {}
                 other => return other,
@@ -196,9 +197,10 @@ impl Repository {
         tx: &mut AsyncPgConnection,
         id: KnowledgeId,
         terms: ChangeTerms<'_>,
+        grip: Grip,
         plan: &(impl Fn(&KnowledgeRecord) -> Step + Sync),
     ) -> Result<Option<ChangedKnowledge>> {
-        let Some(present) = lock_in_tx(tx, id, None).await? else { return Ok(None) };
+        let Some(present) = lock_in_tx(tx, id, grip, None).await? else { return Ok(None) };
         let step = plan(&present);
         if !matches!(step, Step::Absent) && terms.version.is_some_and(|expected| expected != present.version) {
             return Err(Error::Stale);
@@ -232,14 +234,28 @@ fn rewrite(present: &KnowledgeRecord, fields: KnowledgeFields, change: &'static 
     live(present, Step::Change(Box::new(Plan { is_verified, ..plan })))
 }
 
+/// How firmly an item is held.
+#[derive(Clone, Copy)]
+enum Grip {
+    /// What it says changes: others may point at it meanwhile.
+    Content,
+    /// Whether it is there changes: nobody may, from the beginning, or two who hold it already wait for each other.
+    Existence,
+}
+
 /// Locked until the transaction ends.
 async fn lock_in_tx(
     tx: &mut AsyncPgConnection,
     id: KnowledgeId,
+    grip: Grip,
     version: Option<i32>,
 ) -> Result<Option<KnowledgeRecord>> {
-    let found = knowledge::table.find(id.0).select(knowledge::id).for_no_key_update();
-    if found.first::<uuid::Uuid>(tx).await.optional()?.is_none() {
+    let found = knowledge::table.find(id.0).select(knowledge::id);
+    let found = match grip {
+        Grip::Content => found.for_no_key_update().first::<uuid::Uuid>(tx).await,
+        Grip::Existence => found.for_update().first(tx).await,
+    };
+    if found.optional()?.is_none() {
         return Ok(None);
     }
     let record = record_by_id(tx, id).await?;

@@ -13,9 +13,10 @@ const COMMON_CANDIDATES: u32 = 2_000;
 const CANDIDATES_EACH: u32 = 1_000;
 /// Texts with a word that are all put in order where the newest are wanted: the word may stand in old ones alone.
 const SORTED: u64 = 100_000;
-/// How much longer it takes to look whether a text holds a word than to read from the index that it does, once more for
-/// the order that the index puts them in.
-const LOOK: f64 = 2.0;
+/// How much longer it takes to look whether a text holds a word than to read from the index that it does: by the different
+/// words of a text, as those of long ones lie apart from its row; and at least.
+const LOOK: f64 = 0.1;
+const LEAST_LOOK: f64 = 2.0;
 /// There is no word to choose by.
 const NONE: &str = "false";
 
@@ -53,17 +54,26 @@ struct Words {
 #[derive(Clone, Copy)]
 enum Order {
     /// As they lie on disk. Where every text fits and the words are common, those on some of the pages, all over the
-    /// table: the index gives all texts or none, which takes the longer the more there are. Holds how many texts there are.
-    AsTheyLie { all: Option<u64> },
+    /// table: the index gives all texts or none, which takes the longer the more there are.
+    AsTheyLie { all: Option<All> },
     /// The newest by this column. By putting all that fulfil it in order, or else by looking through the newest texts.
     Newest { time: &'static str, is_sorted: bool },
 }
 
+/// All texts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct All {
+    /// How many there are.
+    pub(super) texts: u64,
+    /// Different words of each, on average.
+    pub(super) average_length: f64,
+}
+
 impl Choice {
-    /// The texts that hold a rare word; with `is_wide` others too, after those. There are `texts` in all.
-    pub(super) fn of(plan: &Plan, is_wide: bool, search: &Search, texts: u64) -> Self {
-        let choosers = plan.choosers();
-        let order = Order::of(plan, search, texts);
+    /// The texts that hold a rare word; with `is_wide` others too, after those.
+    pub(super) fn of(plan: &Plan, is_wide: bool, search: &Search, all: All) -> Self {
+        let (choosers, texts) = (plan.choosers(), all.texts);
+        let order = Order::of(plan, search, all);
         let rare = any(choosers.iter().copied(), texts);
         if is_wide {
             let others = plan.terms.iter().filter(|term| !choosers.contains(term)).collect();
@@ -129,29 +139,28 @@ impl Choice {
 
     /// On which part of all pages texts are looked for, in percent, for each of the first and for all; 0 is for the index.
     pub(super) fn pages(&self) -> Vec<f64> {
-        let Order::AsTheyLie { all: Some(texts) } = self.order else { return Vec::new() };
+        let Order::AsTheyLie { all: Some(All { texts, average_length }) } = self.order else { return Vec::new() };
         let wanted = f64::from(self.most) / f64::from(u32::try_from(texts.max(1)).unwrap_or(u32::MAX));
-        self.first.iter().chain([&self.any]).map(|words| words.pages(wanted)).collect()
+        let look = (LOOK * average_length).max(LEAST_LOOK);
+        self.first.iter().chain([&self.any]).map(|words| words.pages(wanted, look)).collect()
     }
 }
 
 impl Words {
     /// On which part of all pages so large a part of all texts is likely to be found, in percent; 0 where the index is
-    /// faster: it reads all that fulfil the condition, the pages all that lie there.
-    fn pages(&self, wanted: f64) -> f64 {
-        if self.share * self.share > LOOK * wanted { 100.0 * wanted / self.share } else { 0.0 }
+    /// faster: it reads all that fulfil the condition, the pages all that lie there, which takes so much longer each.
+    fn pages(&self, wanted: f64, look: f64) -> f64 {
+        if self.share * self.share > look * wanted { 100.0 * wanted / self.share } else { 0.0 }
     }
 }
 
 impl Order {
-    fn of(plan: &Plan, search: &Search, texts: u64) -> Self {
+    fn of(plan: &Plan, search: &Search, all: All) -> Self {
         let is_sorted = plan.terms.iter().map(Term::texts).sum::<u64>() <= SORTED;
         match search.sort {
             SearchSort::CreatedAt => Self::Newest { time: "created_at", is_sorted },
             SearchSort::UpdatedAt => Self::Newest { time: "updated_at", is_sorted },
-            SearchSort::Relevance | SearchSort::Confidence => {
-                Self::AsTheyLie { all: search.fits_all().then_some(texts) }
-            }
+            SearchSort::Relevance | SearchSort::Confidence => Self::AsTheyLie { all: search.fits_all().then_some(all) },
         }
     }
 }

@@ -106,7 +106,7 @@ impl Prepared<'_> {
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<Double>, _>(similarities)
             .bind::<BigInt, _>(i64::try_from(NEAREST).unwrap_or(i64::MAX))
-            .bind::<Double, _>(self.wanted.average_length)
+            .bind::<Double, _>(self.wanted.all.average_length)
             .bind::<BigInt, _>(i64::from(self.wanted.search.limit))
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)

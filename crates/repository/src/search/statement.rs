@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kos_search::{Near, Plan};
 use serde_json::Value;
 
-use super::choice::{Choice, joined};
+use super::choice::{All, Choice, joined};
 use super::score::Score;
 use super::{Facet, Filter, Found, HitRow, Search, SearchSort};
 use crate::error::{Error, Result};
@@ -82,10 +82,8 @@ pub(super) struct Wanted<'a> {
     pub(super) search: &'a Search,
     /// What a text must hold and must not.
     pub(super) filter: &'a Filter,
-    /// How many texts there are.
-    pub(super) texts: u64,
-    /// Different words of each, on average.
-    pub(super) average_length: f64,
+    /// The texts that there are.
+    pub(super) all: All,
     /// The texts that are near to the query in meaning, the nearest first, where that was asked for.
     pub(super) near: Option<&'a [Near]>,
 }
@@ -131,7 +129,7 @@ impl<'a> Prepared<'a> {
             wanted,
             is_kept: kept.is_some(),
             score: kept.unwrap_or_else(|| Score::of_any(plan)),
-            choice: Choice::of(plan, is_wide, wanted.search, wanted.texts),
+            choice: Choice::of(plan, is_wide, wanted.search, wanted.all),
         }
     }
 
@@ -145,7 +143,7 @@ impl<'a> Prepared<'a> {
         let sql = self.over_candidates(&PAGE.replace("SCORE", &self.score.sql).replace("ORDERED", order));
         let rows = self
             .bound(&sql)
-            .bind::<Double, _>(self.wanted.average_length)
+            .bind::<Double, _>(self.wanted.all.average_length)
             .bind::<BigInt, _>(i64::from(self.wanted.search.limit))
             .bind::<BigInt, _>(i64::from(self.wanted.search.offset))
             .bind::<Integer, _>(HIGHLIGHT_CONTENT)

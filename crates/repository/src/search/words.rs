@@ -30,6 +30,9 @@ SET LOCAL statement_timeout = '60s';
 SELECT gin_clean_pending_list(oid) FROM pg_class
 WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE')";
 
+/// How long new and changed texts wait for the index at the most; many at a time are less work.
+const SELDOM: Duration = Duration::from_secs(10);
+
 /// Between two looks at what there is to count.
 const OFTEN: Duration = Duration::from_secs(1);
 /// How old a text is when it is counted, or how much older than every transaction under way that has changed something:
@@ -167,9 +170,10 @@ impl Repository {
 
     /// Counts new texts, takes over what others counted, and writes down what was searched; never ends.
     pub async fn search_upkeep(&self) {
+        let mut indexed_at = Instant::now();
         loop {
             let since = Instant::now();
-            if let Err(error) = self.search_keep_up().await
+            if let Err(error) = self.search_keep_up(&mut indexed_at).await
                 && !error.is_unavailable()
             {
                 tracing::error!(error = %Chain(&error), "counting words failed; it is tried again");
@@ -179,9 +183,11 @@ impl Repository {
         }
     }
 
-    async fn search_keep_up(&self) -> Result<()> {
-        self.words_count(SETTLED).await?;
-        self.words_index().await?;
+    async fn search_keep_up(&self, indexed_at: &mut Instant) -> Result<()> {
+        if self.words_count(SETTLED).await? || indexed_at.elapsed() > SELDOM {
+            *indexed_at = Instant::now();
+            self.words_index().await?;
+        }
         self.words_refresh().await?;
         self.searches_record().await
     }

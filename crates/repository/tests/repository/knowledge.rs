@@ -115,6 +115,44 @@ async fn a_change_that_fails_leaves_neither_version_nor_event_nor_domain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn feedback_under_way_and_who_deletes_its_item_do_not_wait_for_each_other() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let (other, watcher) = (db.client().await, db.client().await);
+    let lease = free();
+    let terms = ChangeTerms { version: None, actor: "api", lease: &lease };
+    let stored = repository.knowledge_create_all(&texts(3), "api", &lease).await.unwrap().0;
+    let ids: Vec<KnowledgeId> = stored.iter().map(Stored::id).collect();
+    repository.knowledge_delete(ids[2], terms).await.unwrap();
+    for (number, id) in ids.into_iter().enumerate() {
+        // As an interaction does: it holds what it points at, and then adds to it.
+        other.batch_execute(&format!("BEGIN; SELECT FROM knowledge WHERE id = '{id}' FOR KEY SHARE")).await.unwrap();
+        let waiting = async {
+            let waits =
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+            let add = format!(
+                "INSERT INTO interactions (knowledge_id, query, feedback_score) VALUES ('{id}', 'x', 5); COMMIT"
+            );
+            other.batch_execute(&add).await
+        };
+        let change = async {
+            match number {
+                0 => repository.knowledge_delete(id, terms).await,
+                1 => repository.knowledge_purge(id, terms).await,
+                _ => repository.knowledge_restore(id, terms).await,
+            }
+        };
+        let (changed, added) = tokio::join!(change, waiting);
+        added.unwrap();
+        assert!(changed.unwrap().is_some());
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = watcher.query_one(deadlocks, &[]).await.unwrap().get(0);
+    assert_eq!(deadlocks, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn importers_of_the_same_lines_at_once_store_each_once() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;

@@ -284,7 +284,7 @@ async fn texts_with_ids_from_elsewhere_are_counted_and_keep_nothing_from_being_c
     assert_eq!(found(&repository, "feldsapr").await, ["feldspar"]);
     assert_eq!(found(&repository, "wolfarmite").await.len(), 3, "the word is known");
     count(&repository).await;
-    client.batch_execute("UPDATE search_corpus SET texts = 9000").await.unwrap();
+    client.batch_execute("UPDATE search_corpus SET texts = 9000; ANALYZE knowledge").await.unwrap();
     count(&repository).await;
     let texts: i64 = client.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0);
     assert_eq!(texts, 5);
