@@ -28,7 +28,7 @@ pub use self::around::{Around, Reach};
 pub(crate) use self::held::HeldLinks;
 pub(crate) use self::nodes::{Degrees, LabelRow, missing_of, nodes_of};
 pub use self::path::{PathRecord, PathWish};
-pub(crate) use self::places::Places;
+pub(crate) use self::places::Whereabouts;
 pub(crate) use self::tables::search_in_tx;
 use self::tables::{EdgeRow, between};
 use crate::database::Repository;

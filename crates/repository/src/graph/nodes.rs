@@ -128,9 +128,6 @@ pub(crate) async fn nodes_of(
     degrees: Option<&Degrees>,
     ids: &[KnowledgeId],
 ) -> Result<Vec<Node>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let (rows, known) = match degrees {
         Some(degrees) => counted(reader, degrees, ids).await?,
         None => {

@@ -19,12 +19,12 @@ use super::uuids;
 use crate::error::Result;
 use crate::statement::{Bind as _, statement};
 
-/// So many places are known at the most, some 10 MB of them; then they are forgotten.
+/// So many places are known at the most, some 7 MB of them; then they are forgotten.
 const MOST: usize = 200_000;
 
 /// Where items lay when they were last read by their ids. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(Arc<RwLock<HashMap<Uuid, Place>>>);
+pub(crate) struct Whereabouts(Arc<RwLock<HashMap<Uuid, Place>>>);
 
 /// A place in the table: the page, and the number of the row on it.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-impl Places {
+impl Whereabouts {
     /// These items as nodes, in this order; those that do not exist are left out. No links are counted.
     pub(super) async fn nodes_of(&self, reader: &AsyncPgConnection, ids: &[KnowledgeId]) -> Result<Vec<Node>> {
         let (places, strange) = self.known(ids);

@@ -35,8 +35,8 @@ const FROM_PAGES: &str = "(
 
 /// The texts that are looked at: some of those that fulfil each of `first`, and some of those that fulfil `any`.
 pub(super) struct Choice {
-    first: Vec<Words>,
-    any: Words,
+    first: Vec<Condition>,
+    any: Condition,
     /// Of each so many …
     pub(super) most: u32,
     /// … in this order.
@@ -44,7 +44,7 @@ pub(super) struct Choice {
 }
 
 /// A condition as Postgres writes it.
-struct Words {
+struct Condition {
     query: String,
     /// Which part of all texts is likely to fulfil it.
     share: f64,
@@ -146,7 +146,7 @@ impl Choice {
     }
 }
 
-impl Words {
+impl Condition {
     /// On which part of all pages so large a part of all texts is likely to be found, in percent; 0 where the index is
     /// faster: it reads all that fulfil the condition, the pages all that lie there, which takes so much longer each.
     fn pages(&self, wanted: f64, look: f64) -> f64 {
@@ -167,7 +167,7 @@ impl Order {
 
 /// The three rarest of several words: where they stand together, the texts fit best. Words of one query often stand
 /// together: the likely share lies between what chance would have it and the share of the rarest.
-fn together(mut terms: Vec<&Term>, texts: u64) -> Option<Words> {
+fn together(mut terms: Vec<&Term>, texts: u64) -> Option<Condition> {
     terms.sort_by(|one, other| (one.texts(), &one.word).cmp(&(other.texts(), &other.word)));
     terms.dedup_by(|one, other| one.alternatives == other.alternatives);
     terms.truncate(3);
@@ -176,11 +176,11 @@ fn together(mut terms: Vec<&Term>, texts: u64) -> Option<Words> {
     }
     let shares = || terms.iter().map(|term| term.share(texts));
     let share = (shares().product::<f64>() * shares().fold(1.0, f64::min)).sqrt();
-    Some(Words { query: joined(terms.iter().map(|term| any_of(term)), " & "), share })
+    Some(Condition { query: joined(terms.iter().map(|term| any_of(term)), " & "), share })
 }
 
 /// Any of the words. The likely share lies between that of the most common and what chance would have it.
-fn any<'t>(terms: impl IntoIterator<Item = &'t Term>, texts: u64) -> Words {
+fn any<'t>(terms: impl IntoIterator<Item = &'t Term>, texts: u64) -> Condition {
     let (mut queries, mut most, mut without) = (Vec::new(), 0.0_f64, 1.0);
     for term in terms {
         let share = term.share(texts);
@@ -188,7 +188,7 @@ fn any<'t>(terms: impl IntoIterator<Item = &'t Term>, texts: u64) -> Words {
         most = most.max(share);
         without *= 1.0 - share;
     }
-    Words { query: queries.join(" | "), share: ((1.0 - without) * most).sqrt() }
+    Condition { query: queries.join(" | "), share: ((1.0 - without) * most).sqrt() }
 }
 
 fn any_of(term: &Term) -> String {

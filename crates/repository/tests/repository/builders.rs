@@ -10,6 +10,7 @@ use kos_repository::{
 };
 use kos_test_support::TestDb;
 use serde_json::{Map, json};
+use tokio_postgres::Client;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -114,4 +115,10 @@ pub(crate) async fn claim_governed(
 ) -> Vec<Claimed> {
     let lane = GovernedLane { webhook_id: webhook.id, count, ordered: webhook.policy.ordered, rate_limit };
     repository.delivery_claim_governed(&[lane], MINUTE, &mint()).await.unwrap()
+}
+
+/// Waits until somebody waits for a lock.
+pub(crate) async fn until_one_waits(watcher: &Client) {
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
 }

@@ -7,7 +7,7 @@ use kos_repository::{ChangeTerms, Error, KnowledgeExport, Repository, Stored};
 use kos_test_support::TestDb;
 use tokio_postgres::Client;
 
-use crate::builders::{claim, free, leased, repository, webhook};
+use crate::builders::{claim, free, leased, repository, until_one_waits, webhook};
 
 fn texts(count: usize) -> Vec<NewKnowledge> {
     let draft = |number| KnowledgeDraft { content: format!("text {number}"), ..KnowledgeDraft::default() };
@@ -128,9 +128,7 @@ async fn feedback_under_way_and_who_deletes_its_item_do_not_wait_for_each_other(
         // As an interaction does: it holds what it points at, and then adds to it.
         other.batch_execute(&format!("BEGIN; SELECT FROM knowledge WHERE id = '{id}' FOR KEY SHARE")).await.unwrap();
         let waiting = async {
-            let waits =
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+            until_one_waits(&watcher).await;
             let add = format!(
                 "INSERT INTO interactions (knowledge_id, query, feedback_score) VALUES ('{id}', 'x', 5); COMMIT"
             );

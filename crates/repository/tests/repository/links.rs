@@ -7,7 +7,7 @@ use kos_model::{KnowledgeId, LinkOrigin};
 use kos_repository::{ChangeTerms, LinkFate, LinkFilter, Repository};
 use kos_test_support::TestDb;
 
-use crate::builders::{free, repository};
+use crate::builders::{free, repository, until_one_waits};
 
 async fn item(repository: &Repository) -> KnowledgeId {
     // A text of its own, or the same item would come back.
@@ -129,8 +129,7 @@ async fn an_item_is_changed_while_a_link_to_it_is_made_and_deleted_after_it() {
     let terms = ChangeTerms { version: None, actor: "api", lease: &lease };
     assert!(repository.knowledge_verify(b, terms).await.unwrap().is_some());
     let waiting = async {
-        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+        until_one_waits(&watcher).await;
         maker.batch_execute("COMMIT").await.unwrap();
     };
     let (deleted, ()) = tokio::join!(repository.knowledge_delete(b, terms), waiting);

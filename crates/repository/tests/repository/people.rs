@@ -9,7 +9,7 @@ use kos_model::{DomainId, TaskStatus};
 use kos_repository::{Error, Repository};
 use kos_test_support::TestDb;
 
-use crate::builders::{free, repository};
+use crate::builders::{free, repository, until_one_waits};
 
 async fn domain(repository: &Repository, name: &str) -> DomainId {
     let draft = DomainDraft { name: name.to_owned(), ..DomainDraft::default() };
@@ -225,9 +225,7 @@ async fn what_others_take_away_while_a_domain_goes_stays_where_they_put_it() {
         other.batch_execute(&format!("BEGIN; {}", named(take))).await.unwrap();
         let terms = free();
         let waiting = async {
-            let waits =
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+            until_one_waits(&watcher).await;
             other.batch_execute("COMMIT").await.unwrap();
         };
         let (deleted, ()) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), waiting);
@@ -256,8 +254,7 @@ async fn knowledge_that_moves_is_locked_in_the_order_of_ids_however_old_it_is() 
     other.batch_execute(&format!("BEGIN; {}", lock(1))).await.unwrap();
     let terms = free();
     let waiting = async {
-        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while watcher.query_opt(waits, &[]).await.unwrap().is_none() {}
+        until_one_waits(&watcher).await;
         other.batch_execute(&format!("{} NOWAIT; COMMIT", lock(2))).await
     };
     let (deleted, locked) = tokio::join!(repository.domain_delete(from, Some(to), None, &terms), waiting);
