@@ -105,8 +105,46 @@ $$;
 CREATE TRIGGER link_removed AFTER DELETE ON knowledge_links REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION link_removed();
 
--- Removals before `forgotten` are forgotten: who does not know of all of them reads every link again. Those
--- before `next` will be, the next time.
+-- Items of which people see something else than before, or nothing any more; no item where it may be all of them, since a
+-- domain has another name.
+CREATE TABLE label_changes (
+    item_id uuid,
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX label_changes_changed_in_idx ON label_changes (changed_in);
+
+CREATE FUNCTION label_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO label_changes (item_id) VALUES (OLD.id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER label_changed AFTER UPDATE OF id, title, content, domain_id, deleted_at ON knowledge FOR EACH ROW
+WHEN ((OLD.id, OLD.title, OLD.domain_id, OLD.deleted_at IS NULL)
+    IS DISTINCT FROM (NEW.id, NEW.title, NEW.domain_id, NEW.deleted_at IS NULL)
+    OR (NEW.title IS NULL AND left(OLD.content, 200) <> left(NEW.content, 200)))
+EXECUTE FUNCTION label_changed();
+
+CREATE FUNCTION label_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO label_changes (item_id) SELECT id FROM removed;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER label_removed AFTER DELETE ON knowledge REFERENCING OLD TABLE AS removed
+FOR EACH STATEMENT EXECUTE FUNCTION label_removed();
+
+CREATE FUNCTION labels_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO label_changes (item_id) VALUES (NULL);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER labels_changed AFTER UPDATE OF name ON domains FOR EACH ROW
+WHEN (OLD.name <> NEW.name) EXECUTE FUNCTION labels_changed();
+
+-- Removals and changed labels before `forgotten` are forgotten: who does not know of all of them reads every link
+-- again. Those before `next` will be, the next time.
 CREATE TABLE link_horizon (
     forgotten xid8 NOT NULL,
     next xid8 NOT NULL
@@ -132,30 +170,38 @@ RETURN concat_ws(
     (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('knowledge_links')
 );
 
--- What became of the links since a snapshot; no kind where one is gone. A snapshot does not see the transactions that
--- began after it and those that were under way. `at_most` rows or more are not all of them. Numbers that are still to
--- come are of another server, from which the rows were restored. Planned once: it is asked before each walk.
+-- What became of the links and labels since a snapshot; no kind where a link is gone. A snapshot does not see the
+-- transactions that began after it and those that were under way. `at_most` links or labels or more are not all of them.
+-- Numbers that are still to come are of another server, from which the rows were restored. Planned once: it is asked
+-- before each walk.
 CREATE FUNCTION link_changes(since pg_snapshot, at_most bigint)
-RETURNS TABLE (id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
+RETURNS TABLE (is_label boolean, id uuid, source_id uuid, target_id uuid, kind text, weight double precision)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
-    (SELECT r.id, r.source_id, r.target_id, NULL::text, NULL::double precision FROM link_removals r
+    (SELECT false, r.id, r.source_id, r.target_id, NULL::text, NULL::double precision FROM link_removals r
      WHERE r.changed_in >= pg_snapshot_xmax(since) AND r.changed_in < pg_snapshot_xmax(pg_current_snapshot())
      ORDER BY r.changed_in LIMIT at_most)
     UNION ALL
-    SELECT r.id, r.source_id, r.target_id, NULL, NULL
-    FROM pg_snapshot_xip(since) AS x (changed_in)
-         CROSS JOIN LATERAL (SELECT * FROM link_removals r WHERE r.changed_in = x.changed_in LIMIT at_most) AS r
-    UNION ALL
-    (SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+    (SELECT false, l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
      FROM knowledge_links l
      WHERE l.changed_in >= pg_snapshot_xmax(since) AND l.changed_in < pg_snapshot_xmax(pg_current_snapshot())
      ORDER BY l.changed_in LIMIT at_most)
     UNION ALL
-    SELECT l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
-    FROM pg_snapshot_xip(since) AS x (changed_in)
-         CROSS JOIN LATERAL (SELECT * FROM knowledge_links l WHERE l.changed_in = x.changed_in LIMIT at_most) AS l;
+    (SELECT true, c.item_id, NULL, NULL, NULL, NULL FROM label_changes c
+     WHERE c.changed_in >= pg_snapshot_xmax(since) AND c.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+     ORDER BY c.changed_in LIMIT at_most)
+    UNION ALL
+    SELECT late.* FROM pg_snapshot_xip(since) AS x (changed_in) CROSS JOIN LATERAL (
+        (SELECT false, r.id, r.source_id, r.target_id, NULL, NULL::double precision FROM link_removals r
+         WHERE r.changed_in = x.changed_in LIMIT at_most)
+        UNION ALL
+        (SELECT false, l.id, l.source_id, l.target_id, CASE WHEN l.valid_to IS NULL AND l.gone_ends = 0 THEN l.kind END, l.weight
+         FROM knowledge_links l WHERE l.changed_in = x.changed_in LIMIT at_most)
+        UNION ALL
+        (SELECT true, c.item_id, NULL, NULL, NULL, NULL FROM label_changes c
+         WHERE c.changed_in = x.changed_in LIMIT at_most)
+    ) AS late;
 END
 $$;
 

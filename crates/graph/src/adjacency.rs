@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use kos_model::{KnowledgeId, LinkId, LinkKind};
 
 use crate::Edge;
@@ -27,6 +27,21 @@ struct End {
     kind: LinkKind,
     /// Whether it begins here, and ends there.
     is_out: bool,
+}
+
+/// Some of the nodes: a bit for each.
+struct Places(Vec<u64>);
+
+impl Places {
+    fn insert(&mut self, place: u32) {
+        if let Some(bits) = self.0.get_mut(index(place / 64)) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
+    fn contains(&self, place: u32) -> bool {
+        self.0.get(index(place / 64)).is_some_and(|bits| bits & (1 << (place % 64)) != 0)
+    }
 }
 
 impl End {
@@ -69,6 +84,12 @@ impl Adjacency {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.links
+    }
+
+    /// The nodes that have links, or had some.
+    #[must_use]
+    pub fn nodes(&self) -> &[KnowledgeId] {
+        &self.nodes
     }
 
     /// Whether there is none.
@@ -135,7 +156,7 @@ impl Adjacency {
     #[must_use]
     pub fn leading_on(&self, nodes: &[KnowledgeId], known: &[KnowledgeId], walk: &Walk) -> Vec<KnowledgeId> {
         let known = self.places_of(known);
-        let leads_on = |node: &&KnowledgeId| self.allowed(**node, walk).any(|end| !known.contains(&end.there));
+        let leads_on = |node: &&KnowledgeId| self.allowed(**node, walk).any(|end| !known.contains(end.there));
         nodes.iter().filter(leads_on).copied().collect()
     }
 
@@ -146,7 +167,7 @@ impl Adjacency {
         let mut edges = Vec::new();
         for source in nodes {
             let ends = self.links_of(*source).iter().take_while(|end| end.weight >= walk.min_weight);
-            let inside = ends.filter(|end| end.is_out && among.contains(&end.there));
+            let inside = ends.filter(|end| end.is_out && among.contains(end.there));
             let allowed = inside.filter(|end| walk.out.contains(&end.kind) || walk.inward.contains(&end.kind));
             edges.extend(allowed.filter_map(|end| Some(end.seen(*source, *self.nodes.get(index(end.there))?))));
         }
@@ -174,8 +195,10 @@ impl Adjacency {
         self.places.get(&node).and_then(|here| self.ends.get(index(*here))).map_or(&[], Vec::as_slice)
     }
 
-    fn places_of(&self, nodes: &[KnowledgeId]) -> HashSet<u32> {
-        nodes.iter().filter_map(|node| self.places.get(node)).copied().collect()
+    fn places_of(&self, nodes: &[KnowledgeId]) -> Places {
+        let mut places = Places(vec![0; self.nodes.len().div_ceil(64)]);
+        nodes.iter().filter_map(|node| self.places.get(node)).for_each(|place| places.insert(*place));
+        places
     }
 
     /// A link as the first of its two nodes has it; looked for at the one that has fewer.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use kos_model::KnowledgeId;
 
 use crate::walk::Adjacent;
@@ -32,7 +32,7 @@ pub struct Neighborhood {
     limit: usize,
     fan_out: usize,
     at: u32,
-    known: BTreeSet<KnowledgeId>,
+    known: HashSet<KnowledgeId>,
     reached: Vec<Reached>,
     level: Vec<KnowledgeId>,
     /// Nodes of which a link was passed over, by how many links away they are.
@@ -48,7 +48,7 @@ impl Neighborhood {
             limit,
             fan_out,
             at: 0,
-            known: BTreeSet::from([start]),
+            known: std::iter::once(start).collect(),
             reached: vec![Reached { id: start, depth: 0 }],
             level: vec![start],
             cut: BTreeMap::new(),

@@ -24,7 +24,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::directory::Directory;
 use crate::error::{Chain, Error, Result};
-use crate::graph::{Degrees, HeldLinks, OverviewCache, Whereabouts};
+use crate::graph::{Degrees, HeldLinks, OverviewCache};
 use crate::moving::MOVES;
 use crate::seal::KeyRing;
 use crate::search::{NextLook, Tally, Words};
@@ -82,7 +82,6 @@ pub struct Repository {
     pub(crate) dropped: Arc<AtomicUsize>,
     pub(crate) overview: OverviewCache,
     pub(crate) degrees: Degrees,
-    pub(crate) places: Whereabouts,
     pub(crate) links: HeldLinks,
     pub(crate) census: CensusCache,
     pub(crate) moves: Arc<Semaphore>,
@@ -112,7 +111,6 @@ impl Repository {
             dropped: Arc::default(),
             overview: OverviewCache::default(),
             degrees: Degrees::default(),
-            places: Whereabouts::default(),
             links: HeldLinks::default(),
             census: CensusCache::default(),
             moves: Arc::new(Semaphore::new(MOVES)),

@@ -1,13 +1,13 @@
 //! The graph over knowledge, read: what lies around an item, paths, parts of it, the whole, its figures.
 //!
 //! The searches are kos-graph's; here is where they get their links from: all at once from those that are held in this
-//! process (`held`), or from the table, a level at a time (`tables`).
+//! process (`held`, `labels`), or from the table, a level at a time (`tables`).
 
 mod around;
 mod held;
+mod labels;
 mod nodes;
 mod path;
-mod places;
 mod tables;
 
 use std::collections::HashSet;
@@ -28,7 +28,6 @@ pub use self::around::{Around, Reach};
 pub(crate) use self::held::HeldLinks;
 pub(crate) use self::nodes::{Degrees, LabelRow, missing_of, nodes_of};
 pub use self::path::{PathRecord, PathWish};
-pub(crate) use self::places::Whereabouts;
 pub(crate) use self::tables::search_in_tx;
 use self::tables::{EdgeRow, between};
 use crate::database::Repository;

@@ -109,7 +109,7 @@ impl Repository {
         }
         forget(&mut connection, now, today - Days::new(retention.events.into())).await?;
         drop(connection);
-        self.link_removals_forget().await?;
+        self.link_changes_forget().await?;
         Ok(kept)
     }
 }

@@ -330,6 +330,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    label_changes (item_id) {
+        item_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
     link_dismissals (low_id, high_id) {
         low_id -> Uuid,
         high_id -> Uuid,

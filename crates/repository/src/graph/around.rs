@@ -1,6 +1,6 @@
 //! What lies around an item.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use diesel_async::AsyncPgConnection;
 use futures_util::future::try_join;
@@ -8,7 +8,7 @@ use kos_graph::{Adjacency, Edge, Graph, Neighborhood, Node, Unsettled, Walk};
 use kos_model::KnowledgeId;
 
 use super::tables::{MAX_LINKS, adjacent, leading_on};
-use super::{degree, linked, missing_of};
+use super::{degree, missing_of};
 use crate::database::Repository;
 use crate::error::Result;
 
@@ -46,7 +46,7 @@ struct Walked {
     frontier: Vec<KnowledgeId>,
     edges: Vec<Edge>,
     is_cut: bool,
-    /// How many links each node has that was reached.
+    /// How many links each node has that was reached; none where that is not asked for, or the nodes say so.
     degrees: Vec<u32>,
 }
 
@@ -62,12 +62,7 @@ impl Repository {
         let on_the_way = walk.clone();
         let walk_over = move |links: &Adjacency| Walked::over(links, id, &on_the_way, reach);
         let (walked, nodes) = match self.walk_held(&connection, walk_over, Walked::ids).await? {
-            Some((walked, mut nodes)) => {
-                if reach.degrees {
-                    walked.count(&mut nodes);
-                }
-                (walked, nodes)
-            }
+            Some(found) => found,
             None => match self.around_stored(&connection, id, walk, reach).await? {
                 Some(found) => found,
                 None => return Ok(None),
@@ -125,7 +120,8 @@ impl Walked {
         let mut edges = links.between(&ids, walk);
         let is_cut = edges.len() > MAX_LINKS;
         edges.truncate(MAX_LINKS);
-        let degrees = ids.iter().map(|id| degree(links, *id)).collect();
+        let counted = if reach.degrees { ids.as_slice() } else { &[] };
+        let degrees = counted.iter().map(|id| degree(links, *id)).collect();
         Self { around, frontier, edges, is_cut, degrees }
     }
 
@@ -133,37 +129,26 @@ impl Walked {
         ids(&self.around)
     }
 
-    /// Says of each node how many links it has.
-    fn count(&self, nodes: &mut [Node]) {
-        let degrees: HashMap<KnowledgeId, u32> = self.ids().into_iter().zip(self.degrees.iter().copied()).collect();
-        for node in nodes {
-            node.degree = degrees.get(&node.id).copied().unwrap_or_default();
-        }
-    }
-
-    /// With what people see of the nodes. What was deleted on the way is left out.
+    /// With what people see of the nodes, which are in their order. What was deleted on the way is left out.
     fn seen(self, nodes: Vec<Node>) -> Around {
-        let depths: HashMap<KnowledgeId, u32> =
-            self.around.reached().iter().map(|reached| (reached.id, reached.depth)).collect();
-        let Graph { nodes, edges } = linked(nodes, self.edges);
-        let shown: HashSet<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
-        let mut frontier = self.frontier;
-        frontier.retain(|id| shown.contains(id));
-        frontier.sort_unstable();
-        Around {
-            nodes: nodes.into_iter().map(|node| with_depth(node, &depths)).collect(),
-            edges,
-            truncated: self.is_cut || !frontier.is_empty(),
-            frontier,
+        let Self { around, mut frontier, mut edges, is_cut, degrees } = self;
+        if nodes.len() < around.reached().len() {
+            let shown: HashSet<KnowledgeId> = nodes.iter().map(|node| node.id).collect();
+            edges.retain(|edge| shown.contains(&edge.source) && shown.contains(&edge.target));
+            frontier.retain(|id| shown.contains(id));
         }
+        frontier.sort_unstable();
+        let mut nodes = nodes.into_iter().peekable();
+        let counted = degrees.into_iter().map(Some).chain(std::iter::repeat(None));
+        let reached = around.reached().iter().zip(counted).filter_map(|(reached, degree)| {
+            let node = nodes.next_if(|node| node.id == reached.id)?;
+            Some((Node { degree: degree.unwrap_or(node.degree), ..node }, reached.depth))
+        });
+        let nodes = reached.collect();
+        Around { nodes, edges, truncated: is_cut || !frontier.is_empty(), frontier }
     }
 }
 
 fn ids(around: &Neighborhood) -> Vec<KnowledgeId> {
     around.reached().iter().map(|reached| reached.id).collect()
-}
-
-fn with_depth(node: Node, depths: &HashMap<KnowledgeId, u32>) -> (Node, u32) {
-    let depth = depths.get(&node.id).copied().unwrap_or_default();
-    (node, depth)
 }

@@ -1,10 +1,10 @@
-//! The links of the whole graph in this process, so that a walk asks the database only for what changed since the last.
+//! The links of the whole graph in this process, and what people see of its nodes, so that a walk asks the database only
+//! for what changed since the last.
 //!
-//! What a walk sees is exactly what the table held when the walk began, whoever wrote it, as long as triggers are not
-//! switched off: each link carries the transaction that changed it last, and what happened since a snapshot is what that
-//! snapshot did not see: transactions that began after it, and those that were under way.
+//! What a walk sees is exactly what the tables held when the walk began, whoever wrote it, as long as triggers are not
+//! switched off: each change carries its transaction, and what happened since a snapshot is what that snapshot did not
+//! see: transactions that began after it, and those that were under way.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use kos_model::{KnowledgeId, LinkId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::labels::Labels;
+use super::nodes::nodes_of;
 use super::signed;
 use super::tables::EdgeRow;
 use crate::database::Repository;
@@ -28,9 +30,10 @@ use crate::statement::{Bind as _, statement};
 
 /// So many links are held at the most, some 70 MB; of more, a walk asks the table for those that it needs.
 const MOST: usize = 1_000_000;
-/// After so many changes all links are read again: each may take as long as to copy the links of a hub.
+/// After so many changes of links all are read again: each may take as long as to copy the links of a hub. After so many of
+/// labels those are forgotten.
 const CHANGES: i64 = 2_000;
-/// Links that are forgotten in one statement.
+/// Changes that the database forgets in one statement.
 const FORGOTTEN_AT_ONCE: i64 = 20_000;
 /// How long nobody reads the links again after they were read …
 const REST: Duration = Duration::from_secs(1);
@@ -47,11 +50,26 @@ pub(crate) struct HeldLinks(Arc<Shared>);
 struct Shared {
     /// Written only by who has the turn, and only when something changed: walks do not wait for each other.
     links: RwLock<Option<Adjacency>>,
-    /// How often they changed.
-    version: AtomicU64,
+    /// Who has both has the links first.
+    labels: RwLock<Versioned>,
     known: SyncMutex<Option<Known>>,
     /// One at a time asks what changed; who waited may find the answer there.
     turn: Mutex<Turn>,
+}
+
+/// The labels of the nodes, as far as they are known; and how often they changed, or the links did.
+#[derive(Debug, Default)]
+struct Versioned {
+    version: u64,
+    labels: Labels,
+}
+
+/// What a walk came to over the links of a version.
+struct Walked<T> {
+    version: u64,
+    found: T,
+    /// Its nodes, as far as their labels are known.
+    nodes: Vec<(KnowledgeId, Option<Node>)>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +102,10 @@ struct ChangeRow {
     is_known: bool,
     #[diesel(sql_type = Text)]
     snapshot: String,
+    /// None when nothing changed.
+    #[diesel(sql_type = Nullable<Bool>)]
+    is_label: Option<bool>,
+    /// The link; or the item, and none where it may be all of them.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -105,18 +127,27 @@ UPDATE link_horizon SET
     forgotten = pg_snapshot_xmin(pg_current_snapshot()), next = least(next, pg_snapshot_xmin(pg_current_snapshot()))
 WHERE forgotten > pg_snapshot_xmin(pg_current_snapshot())";
 
-const FORGET: &str = "
-DELETE FROM link_removals WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM link_removals WHERE changed_in < (SELECT forgotten FROM link_horizon) LIMIT $1
-))";
+macro_rules! forget {
+    ($table:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY(SELECT ctid FROM ",
+            $table,
+            " WHERE changed_in < (SELECT forgotten FROM link_horizon) LIMIT $1))"
+        )
+    };
+}
+
+const FORGET: [&str; 2] = [forget!("link_removals"), forget!("label_changes")];
 
 const EVERY: &str = "
 SELECT id, source_id, target_id, kind, weight FROM knowledge_links WHERE valid_to IS NULL AND gone_ends = 0 LIMIT $1";
 
-/// What became of the links since a snapshot; one row at least.
+/// What became of the links and labels since a snapshot; one row at least.
 const CHANGED: &str = "
 SELECT h.forgotten <= pg_snapshot_xmin($1::pg_snapshot) AND link_origin() = $2 AS is_known,
-       pg_current_snapshot()::text AS snapshot, c.id, c.source_id, c.target_id, c.kind, c.weight
+       pg_current_snapshot()::text AS snapshot, c.is_label, c.id, c.source_id, c.target_id, c.kind, c.weight
 FROM link_horizon h LEFT JOIN link_changes($1::pg_snapshot, $3) c ON true";
 
 impl HeldLinks {
@@ -128,20 +159,44 @@ impl HeldLinks {
         *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// Of the links as they are; it does not change while they are read.
     fn version(&self) -> u64 {
-        AtomicU64::load(&self.0.version, Ordering::Relaxed)
+        self.0.labels.read().unwrap_or_else(PoisonError::into_inner).version
     }
 
-    /// Walks over the links as they are known, and says of which version they are. A walk may take a while: it is done
-    /// apart from the work of others. None where they are not held, when the walk panicked, or everything ends.
-    async fn walk<T: Send + 'static>(&self, walk: impl FnOnce(&Adjacency) -> T + Send + 'static) -> Option<(u64, T)> {
-        let links = self.clone();
+    /// Walks over the links as they are known. A walk may take a while: it is done apart from the work of others. None
+    /// where they are not held, when the walk panicked, or everything ends.
+    async fn walk<T: Send + 'static>(
+        &self,
+        walk: impl FnOnce(&Adjacency) -> T + Send + 'static,
+        nodes: fn(&T) -> Vec<KnowledgeId>,
+    ) -> Option<Walked<T>> {
+        let held = self.clone();
         let walked = tokio::task::spawn_blocking(move || {
-            let held = links.0.links.read().unwrap_or_else(PoisonError::into_inner);
-            Some((links.version(), walk(held.as_ref()?)))
+            let links = held.0.links.read().unwrap_or_else(PoisonError::into_inner);
+            let version = held.version();
+            let found = walk(links.as_ref()?);
+            drop(links);
+            let nodes = held.known_of(nodes(&found));
+            Some(Walked { version, found, nodes })
         });
         walked.await.ok().flatten()
+    }
+
+    fn known_of(&self, ids: Vec<KnowledgeId>) -> Vec<(KnowledgeId, Option<Node>)> {
+        let seen = self.0.labels.read().unwrap_or_else(PoisonError::into_inner);
+        ids.into_iter().map(|id| (id, seen.labels.node(id))).collect()
+    }
+
+    /// What was found, with the nodes that were read for it. Their labels are kept: unless some changed since, perhaps
+    /// these.
+    fn complete<T>(&self, walked: Walked<T>, read: Vec<Node>) -> (T, Vec<Node>) {
+        if !read.is_empty() {
+            let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
+            if seen.version == walked.version {
+                seen.labels.keep(&read);
+            }
+        }
+        walked.with(read)
     }
 
     /// How many links are held.
@@ -149,30 +204,43 @@ impl HeldLinks {
         self.0.links.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Adjacency::len)
     }
 
-    fn hold(&self, links: Option<Adjacency>) {
-        let before = {
-            let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
-            self.0.version.fetch_add(1, Ordering::Relaxed);
-            std::mem::replace(&mut *held, links)
-        };
+    fn hold(&self, held: Option<(Adjacency, Labels)>) {
+        let (new, labels) = held.unzip();
+        let mut links = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
+        let next = Versioned { version: seen.version + 1, labels: labels.unwrap_or_default() };
+        let before = (std::mem::replace(&mut *links, new), std::mem::replace(&mut *seen, next));
+        drop((links, seen));
         drop(before);
         self.report();
     }
 
-    /// Changes the links of this version; those that were read since know of it.
-    fn apply(&self, changes: Vec<Change>, version: u64) {
+    /// Changes the links and labels of this version; those that were read since know of it.
+    fn apply(&self, changes: Vec<Change>, relabelled: &Relabelled, version: u64) {
         let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(links) = held.as_mut().filter(|_| self.version() == version) {
-            self.0.version.fetch_add(1, Ordering::Relaxed);
             for change in changes {
                 match change {
                     Change::Is(edge) => links.insert(&edge),
                     Change::IsGone(id, source, target) => links.remove(id, source, target),
                 }
             }
+            self.relabel(relabelled, version);
         }
         drop(held);
         self.report();
+    }
+
+    /// Changes the labels of this version. Whoever changed the links says so with it.
+    fn relabel(&self, relabelled: &Relabelled, version: u64) {
+        let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.version == version {
+            seen.version += 1;
+            match relabelled {
+                Relabelled::Some(items) => items.iter().for_each(|item| seen.labels.forget(*item)),
+                Relabelled::All => seen.labels = Labels::default(),
+            }
+        }
     }
 
     fn report(&self) {
@@ -183,21 +251,25 @@ impl HeldLinks {
     /// Takes over what changed; false when too much did, or nobody knows any more.
     async fn take(&self, known: Known, rows: Vec<ChangeRow>) -> Result<bool> {
         let Some(first) = rows.as_slice().first() else { return Ok(false) };
-        let is_all = rows.len() < usize::try_from(CHANGES).unwrap_or(usize::MAX);
-        if !first.is_known || !is_all {
+        let (is_known, snapshot) = (first.is_known, first.snapshot.clone());
+        let (of_labels, of_links): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_label == Some(true));
+        if !is_known || of_links.len() >= usize::try_from(CHANGES).unwrap_or(usize::MAX) {
             return Ok(false);
         }
-        let snapshot = first.snapshot.clone();
-        let mut changes = rows.into_iter().filter_map(ChangeRow::read).collect::<Result<Vec<_>>>()?;
+        let mut changes = of_links.into_iter().filter_map(ChangeRow::link).collect::<Result<Vec<_>>>()?;
+        let (relabelled, version) = (Relabelled::of(&of_labels), self.version());
         if !changes.is_empty() {
             // What is gone first: a link that came back is in both lists.
             changes.sort_by_key(|change| matches!(change, Change::Is(_)));
-            let (links, version) = (self.clone(), self.version());
+            let links = self.clone();
             // Whoever is cut off here leaves links of which nobody knows how far they have come: they are read again.
             self.know(None);
-            if tokio::task::spawn_blocking(move || links.apply(changes, version)).await.is_err() {
+            let apply = move || links.apply(changes, &relabelled, version);
+            if tokio::task::spawn_blocking(apply).await.is_err() {
                 return Ok(false);
             }
+        } else if !of_labels.is_empty() {
+            self.relabel(&relabelled, version);
         }
         self.know(Some(Known { snapshot, ..known }));
         Ok(self.count().is_some_and(|links| links <= MOST))
@@ -210,13 +282,43 @@ enum Change {
     IsGone(LinkId, KnowledgeId, KnowledgeId),
 }
 
+/// Items whose labels changed.
+enum Relabelled {
+    Some(Vec<KnowledgeId>),
+    All,
+}
+
+impl Relabelled {
+    fn of(rows: &[ChangeRow]) -> Self {
+        let is_all = rows.len() < usize::try_from(CHANGES).unwrap_or(usize::MAX);
+        let items = rows.iter().map(|row| row.id.map(KnowledgeId)).collect::<Option<_>>();
+        items.filter(|_| is_all).map_or(Self::All, Self::Some)
+    }
+}
+
 impl ChangeRow {
-    fn read(self) -> Option<Result<Change>> {
+    /// What became of a link, where it tells of one.
+    fn link(self) -> Option<Result<Change>> {
         let (id, source, target) = (self.id?, KnowledgeId(self.source_id?), KnowledgeId(self.target_id?));
         let Some(kind) = self.kind else { return Some(Ok(Change::IsGone(LinkId(id), source, target))) };
         let edge =
             |kind| Change::Is(Edge { id: LinkId(id), source, target, kind, weight: self.weight.unwrap_or_default() });
         Some(kind_of(id, &kind).map(edge))
+    }
+}
+
+impl<T> Walked<T> {
+    /// The nodes whose labels are not known.
+    fn strange(&self) -> Vec<KnowledgeId> {
+        self.nodes.iter().filter(|(_, node)| node.is_none()).map(|(id, _)| *id).collect()
+    }
+
+    /// What was found, and its nodes with those that were read in the order in which they were asked for; what is not
+    /// there is left out.
+    fn with(self, read: Vec<Node>) -> (T, Vec<Node>) {
+        let mut read = read.into_iter().peekable();
+        let node = |(id, node): (KnowledgeId, Option<Node>)| node.or_else(|| read.next_if(|read| read.id == id));
+        (self.found, self.nodes.into_iter().filter_map(node).collect())
     }
 }
 
@@ -227,24 +329,25 @@ impl Repository {
         &self,
         reader: &AsyncPgConnection,
         walk: impl FnOnce(&Adjacency) -> T + Clone + Send + 'static,
-        nodes: impl Fn(&T) -> Vec<KnowledgeId>,
+        nodes: fn(&T) -> Vec<KnowledgeId>,
     ) -> Result<Option<(T, Vec<Node>)>> {
-        // Mostly nothing has changed since the last walk: whether that is so is asked together with what people see.
-        if let Some((version, walked)) = self.links.walk(walk.clone()).await {
-            let ids = nodes(&walked);
-            let (is_held, seen) = join(self.links_catch_up(reader), self.places.nodes_of(reader, &ids)).await;
+        // Mostly nothing has changed since the last walk: whether that is so is asked when it is over, together with the
+        // labels that are not known.
+        if let Some(walked) = self.links.walk(walk.clone(), nodes).await {
+            let strange = walked.strange();
+            let (is_held, read) = join(self.links_catch_up(reader), nodes_of(reader, None, &strange)).await;
             if !is_held {
                 return Ok(None);
             }
-            if self.links.version() == version {
-                return Ok(Some((walked, seen?)));
+            if self.links.version() == walked.version {
+                return Ok(Some(self.links.complete(walked, read?)));
             }
         } else if !self.links_catch_up(reader).await {
             return Ok(None);
         }
-        let Some((_, walked)) = self.links.walk(walk).await else { return Ok(None) };
-        let seen = self.places.nodes_of(reader, &nodes(&walked)).await?;
-        Ok(Some((walked, seen)))
+        let Some(walked) = self.links.walk(walk, nodes).await else { return Ok(None) };
+        let read = nodes_of(reader, None, &walked.strange()).await?;
+        Ok(Some(self.links.complete(walked, read)))
     }
 
     /// Takes over what happened to the links until now; false when they are not held.
@@ -309,7 +412,7 @@ impl Repository {
     /// The database is unavailable, or reading took longer than a minute.
     pub async fn graph_hold(&self) -> Result<bool> {
         let since = Instant::now();
-        let Some((links, known)) = self.links_read().await? else {
+        let Some((links, labels, known)) = self.links_read().await? else {
             tracing::debug!(most = MOST, "the graph has more links than are held");
             return Ok(false);
         };
@@ -317,7 +420,7 @@ impl Repository {
         // Nobody takes over changes meanwhile.
         let _turn = self.links.0.turn.lock().await;
         if self.links.known().is_none_or(|newer| newer.as_of <= known.as_of) {
-            self.links.hold(Some(links));
+            self.links.hold(Some((links, labels)));
             self.links.know(Some(known));
         }
         Ok(true)
@@ -329,43 +432,52 @@ impl Repository {
         self.links.count()
     }
 
-    /// Every link; none when there are too many.
-    async fn links_read(&self) -> Result<Option<(Adjacency, Known)>> {
+    /// Every link, and the labels of what is linked; none when there are too many.
+    async fn links_read(&self) -> Result<Option<(Adjacency, Labels, Known)>> {
         let as_of = Instant::now();
         let mut connection = self.connection().await?;
         sql_query(HORIZON).execute(&mut connection).await?;
         let mut snapshot = connection.build_transaction().read_only().repeatable_read();
-        let (SnapshotRow { origin, snapshot }, edges) = snapshot
+        snapshot
             .run(async |tx| {
                 // Nobody waits for it.
                 tx.batch_execute("SET LOCAL statement_timeout = '60s'").await?;
-                let snapshot: SnapshotRow = sql_query(SNAPSHOT).get_result(tx).await?;
-                let rows = sql_query(EVERY).bind::<BigInt, _>(signed(MOST + 1)).load_stream::<EdgeRow>(tx).await?;
-                let edges: Vec<Result<Edge>> = rows.map_ok(EdgeRow::read).try_collect().await?;
-                Ok::<_, crate::Error>((snapshot, edges.into_iter().collect::<Result<Vec<Edge>>>()?))
+                let SnapshotRow { origin, snapshot } = sql_query(SNAPSHOT).get_result(tx).await?;
+                let Some(links) = adjacency(tx).await? else { return Ok(None) };
+                let labels = Labels::read(tx, links.nodes()).await?;
+                Ok(Some((links, labels, Known { origin, snapshot, as_of })))
             })
-            .await?;
-        if edges.len() > MOST {
-            return Ok(None);
-        }
-        let links = tokio::task::spawn_blocking(move || Adjacency::of(edges)).await;
-        Ok(links.ok().map(|links| (links, Known { origin, snapshot, as_of })))
+            .await
     }
 
-    /// Forgets links that were removed long ago; who does not know of it reads all links again.
+    /// Forgets links that were removed long ago, and labels that changed; who does not know of it reads all links again.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn link_removals_forget(&self) -> Result<usize> {
+    pub async fn link_changes_forget(&self) -> Result<usize> {
         let mut connection = self.connection().await?;
         sql_query("SELECT link_horizon_move()").execute(&mut connection).await?;
         let mut forgotten = 0;
-        loop {
-            let some = sql_query(FORGET).bind::<BigInt, _>(FORGOTTEN_AT_ONCE).execute(&mut connection).await?;
-            forgotten += some;
-            if some == 0 {
-                return Ok(forgotten);
+        for forget in FORGET {
+            loop {
+                let some = sql_query(forget).bind::<BigInt, _>(FORGOTTEN_AT_ONCE).execute(&mut connection).await?;
+                forgotten += some;
+                if some == 0 {
+                    break;
+                }
             }
         }
+        Ok(forgotten)
     }
+}
+
+/// Every link; none when there are too many.
+async fn adjacency(tx: &mut AsyncPgConnection) -> Result<Option<Adjacency>> {
+    let rows = sql_query(EVERY).bind::<BigInt, _>(signed(MOST + 1)).load_stream::<EdgeRow>(tx).await?;
+    let edges: Vec<Result<Edge>> = rows.map_ok(EdgeRow::read).try_collect().await?;
+    let edges = edges.into_iter().collect::<Result<Vec<Edge>>>()?;
+    if edges.len() > MOST {
+        return Ok(None);
+    }
+    Ok(tokio::task::spawn_blocking(move || Adjacency::of(edges)).await.ok())
 }

@@ -52,12 +52,6 @@ macro_rules! degree {
 
 const NODES: &str = nodes!("NULL::bigint", "k.id = ANY($1)");
 
-/// The same, and where they lie.
-pub(super) const PLACED: &str = nodes!("k.ctid::text AS place, NULL::bigint", "k.id = ANY($1)");
-
-/// What lies in these places.
-pub(super) const AT_PLACES: &str = nodes!("NULL::bigint", "k.ctid = ANY($1::tid[])");
-
 const COUNTED: &str = nodes!(degree!(), "k.id = ANY($1)");
 
 const PAGE: &str = nodes!(degree!(), "($1 IS NULL OR k.id > $1) ORDER BY k.id LIMIT $3");
@@ -76,7 +70,7 @@ pub(crate) struct LabelRow {
 }
 
 #[derive(QueryableByName)]
-pub(super) struct NodeRow {
+struct NodeRow {
     #[diesel(embed)]
     item: LabelRow,
     #[diesel(sql_type = Nullable<Text>)]
@@ -128,6 +122,9 @@ pub(crate) async fn nodes_of(
     degrees: Option<&Degrees>,
     ids: &[KnowledgeId],
 ) -> Result<Vec<Node>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let (rows, known) = match degrees {
         Some(degrees) => counted(reader, degrees, ids).await?,
         None => {
@@ -183,12 +180,8 @@ impl LabelRow {
 }
 
 impl NodeRow {
-    pub(super) const fn id(&self) -> Uuid {
-        self.item.id
-    }
-
     /// Knowing how many links some have that were not counted.
-    pub(super) fn read(self, known: Option<&HashMap<Uuid, i64>>) -> Node {
+    fn read(self, known: Option<&HashMap<Uuid, i64>>) -> Node {
         let degree = known.and_then(|known| known.get(&self.item.id).copied()).or(self.degree).unwrap_or_default();
         let (id, label) = self.item.read();
         Node { id, label, domain: self.domain, degree: u32::try_from(degree).unwrap_or(u32::MAX) }

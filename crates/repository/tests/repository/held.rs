@@ -1,5 +1,8 @@
 //! Links that are held in the process: whoever changes them, and however, a walk sees them as they are.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use kos_graph::{Direction, Walk};
 use kos_model::KnowledgeId;
 use kos_repository::{Around, PathRecord, PathWish, Reach, Repository};
@@ -128,28 +131,73 @@ async fn whatever_others_do_to_links_a_walk_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn items_are_seen_as_they_are_wherever_they_came_to_lie() {
+async fn whatever_others_do_to_items_a_walk_sees_it() {
     let (db, held) = held_ring().await;
     let client = db.client().await;
-    let backwards: String = (0..ITEMS).rev().map(add_item).collect();
+    let items: String = (0..ITEMS).map(add_item).collect();
     let links: String = (0..ITEMS).map(|number| add_link(number, (number + 1) % ITEMS, 5)).collect();
-    let one = item(1);
-    assert_eq!(seen(&held).await, seen(&held).await);
+    let (one, other) = (item(1), "01900000-0000-7000-8000-0000000000ff");
+    let domain = format!("INSERT INTO domains (id, name) VALUES ('{other}', 'old')");
     for change in [
-        format!("UPDATE knowledge SET title = 'moved' WHERE id = '{one}'"),
+        format!("UPDATE knowledge SET content = 'what it says' WHERE id = '{one}'"),
+        format!("UPDATE knowledge SET title = 'its title' WHERE id = '{one}'"),
+        format!("{domain}; UPDATE knowledge SET domain_id = '{other}' WHERE id = '{one}'"),
+        "UPDATE domains SET name = 'new'".to_owned(),
         "UPDATE knowledge SET title = content".to_owned(),
         format!("UPDATE knowledge SET deleted_at = now() WHERE id = '{one}'"),
-        "VACUUM FULL knowledge".to_owned(),
-        // Others lie where they lay.
+        format!("UPDATE knowledge SET title = 'meanwhile', deleted_at = NULL WHERE id = '{one}'"),
         "DELETE FROM knowledge".to_owned(),
-        "VACUUM knowledge".to_owned(),
-        backwards + &links,
+        items.clone() + &links,
+        "UPDATE knowledge SET title = 'before'; TRUNCATE knowledge CASCADE".to_owned(),
+        items + &links,
     ] {
         client.batch_execute(&change).await.unwrap();
-        let (seen, stored) = (seen(&held).await, stored(&db).await);
-        assert_eq!(seen, stored, "{change}");
+        assert_eq!(seen(&held).await, stored(&db).await, "{change}");
     }
     assert_eq!(around(&held, 1).await.unwrap().nodes.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_items_that_changed_leave_the_links_where_they_are() {
+    let (db, held) = held_ring().await;
+    let client = db.client().await;
+    let many = "INSERT INTO knowledge (content, content_hash) SELECT 'leaf', n::text::bytea FROM generate_series(1, 2001) AS n";
+    client.batch_execute(many).await.unwrap();
+    client.batch_execute("UPDATE knowledge SET title = 'new'").await.unwrap();
+    assert!(around(&held, 0).await.unwrap().nodes.iter().all(|(node, _)| node.label == "new"));
+    assert_eq!(held.graph_held(), Some(ITEMS));
+    assert_eq!(held.link_changes_forget().await.unwrap(), 0, "somebody may not know yet");
+    assert_eq!(held.link_changes_forget().await.unwrap(), 2_001 + ITEMS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_never_shows_what_was_changed_before_it_began() {
+    let (db, held) = held_ring().await;
+    let client = db.client().await;
+    let written = Arc::new(AtomicU64::new(0));
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (held, written, done) = (held.clone(), Arc::clone(&written), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::SeqCst) {
+                    let before = written.load(Ordering::SeqCst);
+                    let label = around(&held, 1).await.unwrap().nodes.remove(0).0.label;
+                    let shown: u64 = label.parse().unwrap_or_default();
+                    assert!(shown >= before, "{shown} was shown after {before} was written");
+                }
+            })
+        })
+        .collect();
+    for number in 1..=400_u64 {
+        let change = format!("UPDATE knowledge SET title = '{number}' WHERE id = '{}'", item(1));
+        client.batch_execute(&change).await.unwrap();
+        written.store(number, Ordering::SeqCst);
+    }
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,16 +221,16 @@ async fn who_was_away_while_removals_were_forgotten_reads_every_link_again() {
     let (db, held) = held_ring().await;
     let client = db.client().await;
     client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", item(1))).await.unwrap();
-    assert_eq!(held.link_removals_forget().await.unwrap(), 0, "somebody may not know yet");
-    assert_eq!(held.link_removals_forget().await.unwrap(), 2);
+    assert_eq!(held.link_changes_forget().await.unwrap(), 0, "somebody may not know yet");
+    assert_eq!(held.link_changes_forget().await.unwrap(), 3, "the item and its two links");
     assert_eq!(seen(&held).await, stored(&db).await);
 
     // Who looked meanwhile knows.
     held.graph_hold().await.unwrap();
     client.batch_execute(&format!("DELETE FROM knowledge WHERE id = '{}'", item(5))).await.unwrap();
-    held.link_removals_forget().await.unwrap();
+    held.link_changes_forget().await.unwrap();
     assert_eq!(around(&held, 5).await, None);
-    assert_eq!(held.link_removals_forget().await.unwrap(), 2);
+    assert_eq!(held.link_changes_forget().await.unwrap(), 3);
     assert_eq!(around(&held, 5).await, None);
     assert_eq!(held.graph_held(), Some(ITEMS - 4));
 }

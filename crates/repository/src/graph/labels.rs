@@ -1,0 +1,75 @@
+//! What people see of items, kept beside the links that are held: to read it anew takes longer than the walk.
+
+use diesel_async::AsyncPgConnection;
+use foldhash::HashMap;
+use kos_graph::Node;
+use kos_model::KnowledgeId;
+
+use super::nodes::nodes_of;
+use crate::error::Result;
+
+/// So many bytes of labels are kept at the most: of 200,000 items with titles of ten words.
+const MOST: usize = 32_000_000;
+/// What each costs beside its text.
+const COST: usize = 80;
+/// Items whose labels are asked for at once.
+const AT_ONCE: usize = 5_000;
+
+/// The labels of items. They are as the links are that are held beside them: up to the same moment.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    known: HashMap<KnowledgeId, Label>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Label {
+    text: Box<str>,
+    domain: Option<Box<str>>,
+}
+
+impl Label {
+    fn cost(&self) -> usize {
+        COST + self.text.len() + self.domain.as_ref().map_or(0, |domain| domain.len())
+    }
+}
+
+impl Labels {
+    /// Those of these items, as far as there is room for them.
+    pub(super) async fn read(reader: &AsyncPgConnection, items: &[KnowledgeId]) -> Result<Self> {
+        let mut labels = Self::default();
+        for some in items.chunks(AT_ONCE) {
+            if labels.bytes + some.len() * COST > MOST {
+                break;
+            }
+            labels.keep(&nodes_of(reader, None, some).await?);
+        }
+        Ok(labels)
+    }
+
+    /// An item as a node whose links are not counted.
+    pub(super) fn node(&self, id: KnowledgeId) -> Option<Node> {
+        let Label { text, domain } = self.known.get(&id)?;
+        Some(Node { id, label: text.to_string(), domain: domain.as_deref().map(str::to_owned), degree: 0 })
+    }
+
+    /// Keeps those of items as they were read; when there is no room, all others are forgotten.
+    pub(super) fn keep(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
+            self.forget(node.id);
+            if self.bytes + label.cost() > MOST {
+                *self = Self::default();
+            }
+            self.bytes += label.cost();
+            self.known.insert(node.id, label);
+        }
+    }
+
+    /// Forgets that of an item.
+    pub(super) fn forget(&mut self, id: KnowledgeId) {
+        if let Some(label) = self.known.remove(&id) {
+            self.bytes -= label.cost();
+        }
+    }
+}
