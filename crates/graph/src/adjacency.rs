@@ -1,4 +1,7 @@
 //! The links of a whole graph in memory, so that a walk need not ask for them.
+//!
+//! A node is a place in a list here, and a kind of link in its direction a bit of a number: most of the time of a walk goes
+//! to links that it looks at and does not follow.
 
 use std::cmp::Ordering;
 
@@ -24,10 +27,63 @@ struct End {
     weight: f64,
     link: LinkId,
     there: u32,
-    kind: LinkKind,
-    /// Whether it begins here, and ends there.
-    is_out: bool,
+    side: Side,
 }
+
+/// What a node is to a link that it has: twice the place of the link's kind among all kinds, and one more where the link
+/// begins here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Side(u8);
+
+impl Side {
+    fn new(kind: LinkKind, is_out: bool) -> Self {
+        let place = LinkKind::ALL.iter().position(|other| *other == kind).unwrap_or_default();
+        Self(u8::try_from(2 * place).unwrap_or_default() + u8::from(is_out))
+    }
+
+    const fn is_out(self) -> bool {
+        self.0 % 2 == 1
+    }
+
+    const fn turned(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
+    fn kind(self) -> LinkKind {
+        LinkKind::ALL.get(usize::from(self.0 / 2)).copied().unwrap_or(LinkKind::RelatedTo)
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self.0
+    }
+}
+
+/// The links that a walk follows: as [`Walk`] says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    sides: u32,
+    min_weight: f64,
+}
+
+impl Allowed {
+    pub(crate) fn by(walk: &Walk) -> Self {
+        let of = |kinds: &[LinkKind], is_out| kinds.iter().fold(0, |bits, kind| bits | Side::new(*kind, is_out).bit());
+        Self { sides: of(&walk.out, true) | of(&walk.inward, false), min_weight: walk.min_weight }
+    }
+
+    /// Those that one follows in either direction, in both.
+    fn either_way(self) -> Self {
+        let (out, inward) = (self.sides & ODD, self.sides & !ODD);
+        Self { sides: self.sides | out >> 1 | inward << 1, ..self }
+    }
+
+    const fn allows(self, end: &End) -> bool {
+        self.sides & end.side.bit() != 0
+    }
+}
+
+/// Sides of links that begin here.
+const ODD: u32 = 0xAAAA_AAAA;
 
 /// Some of the nodes: a bit for each.
 struct Places(Vec<u64>);
@@ -50,13 +106,9 @@ impl End {
     }
 
     /// The link, from the node that has it to the other one.
-    const fn seen(&self, here: KnowledgeId, there: KnowledgeId) -> Edge {
-        let (source, target) = if self.is_out { (here, there) } else { (there, here) };
-        Edge { id: self.link, source, target, kind: self.kind, weight: self.weight }
-    }
-
-    fn is_allowed(&self, walk: &Walk) -> bool {
-        if self.is_out { &walk.out } else { &walk.inward }.contains(&self.kind)
+    fn seen(&self, here: KnowledgeId, there: KnowledgeId) -> Edge {
+        let (source, target) = if self.side.is_out() { (here, there) } else { (there, here) };
+        Edge { id: self.link, source, target, kind: self.side.kind(), weight: self.weight }
     }
 }
 
@@ -133,43 +185,35 @@ impl Adjacency {
     /// The links of each node that a walk allows, the strongest first, of each at most so many.
     #[must_use]
     pub fn adjacent(&self, nodes: &[KnowledgeId], walk: &Walk, at_most: usize) -> Vec<Adjacent> {
-        nodes.iter().flat_map(|node| self.walked(*node, walk, 0).take(at_most)).map(|(_, link)| link).collect()
-    }
-
-    /// The links of a node that a walk allows, the strongest first, from a place among all of its links on; with their
-    /// places.
-    pub(crate) fn walked(
-        &self,
-        here: KnowledgeId,
-        walk: &Walk,
-        from: usize,
-    ) -> impl Iterator<Item = (usize, Adjacent)> {
-        let ends = self.links_of(here).iter().enumerate().skip(from);
-        let strong = ends.take_while(|(_, end)| end.weight >= walk.min_weight);
-        strong.filter(|(_, end)| end.is_allowed(walk)).filter_map(move |(place, end)| {
-            let there = *self.nodes.get(index(end.there))?;
-            Some((place, Adjacent { here, there, link: end.link, weight: end.weight }))
-        })
+        let allowed = Allowed::by(walk);
+        let mut found = Vec::new();
+        for here in nodes {
+            let ends = Self::followed(self.links_of(*here), allowed).take(at_most);
+            found.extend(ends.filter_map(|end| {
+                Some(Adjacent { here: *here, there: self.id(end.there)?, link: end.link, weight: end.weight })
+            }));
+        }
+        found
     }
 
     /// Those of some nodes from which a walk leads to what is not among `known`.
     #[must_use]
     pub fn leading_on(&self, nodes: &[KnowledgeId], known: &[KnowledgeId], walk: &Walk) -> Vec<KnowledgeId> {
-        let known = self.places_of(known);
-        let leads_on = |node: &&KnowledgeId| self.allowed(**node, walk).any(|end| !known.contains(end.there));
+        let (known, allowed) = (self.places_of(known), Allowed::by(walk));
+        let leads_on =
+            |node: &&KnowledgeId| Self::followed(self.links_of(**node), allowed).any(|end| !known.contains(end.there));
         nodes.iter().filter(leads_on).copied().collect()
     }
 
     /// The links between some nodes that a walk allows in either direction, the strongest first.
     #[must_use]
     pub fn between(&self, nodes: &[KnowledgeId], walk: &Walk) -> Vec<Edge> {
-        let among = self.places_of(nodes);
+        let (among, allowed) = (self.places_of(nodes), Allowed::by(walk).either_way());
         let mut edges = Vec::new();
         for source in nodes {
-            let ends = self.links_of(*source).iter().take_while(|end| end.weight >= walk.min_weight);
-            let inside = ends.filter(|end| end.is_out && among.contains(end.there));
-            let allowed = inside.filter(|end| walk.out.contains(&end.kind) || walk.inward.contains(&end.kind));
-            edges.extend(allowed.filter_map(|end| Some(end.seen(*source, *self.nodes.get(index(end.there))?))));
+            let inside = Self::followed(self.links_of(*source), allowed);
+            let inside = inside.filter(|end| end.side.is_out() && among.contains(end.there));
+            edges.extend(inside.filter_map(|end| Some(end.seen(*source, self.id(end.there)?))));
         }
         edges.sort_unstable_by(|one, other| other.weight.total_cmp(&one.weight).then(one.id.cmp(&other.id)));
         edges
@@ -185,14 +229,35 @@ impl Adjacency {
         steps.filter_map(edge).collect()
     }
 
-    /// The links of a node that a walk follows from it.
-    fn allowed<'s>(&'s self, node: KnowledgeId, walk: &'s Walk) -> impl Iterator<Item = &'s End> {
-        let ends = self.links_of(node).iter().take_while(|end| end.weight >= walk.min_weight);
-        ends.filter(|end| end.is_allowed(walk))
+    /// The place of a node, if it has or had links.
+    pub(crate) fn place(&self, node: KnowledgeId) -> Option<u32> {
+        self.places.get(&node).copied()
+    }
+
+    /// The node of a place.
+    pub(crate) fn id(&self, place: u32) -> Option<KnowledgeId> {
+        self.nodes.get(index(place)).copied()
+    }
+
+    /// The links of the node of a place that a walk follows, the strongest first, from a place among all of its links on:
+    /// their places, where they lead, and how strong they are.
+    pub(crate) fn steps(&self, node: u32, allowed: Allowed, from: usize) -> impl Iterator<Item = (usize, u32, f64)> {
+        let ends = self.ends.get(index(node)).and_then(|ends| ends.get(from..)).unwrap_or_default();
+        let strong = ends.iter().zip(from..).take_while(move |(end, _)| end.weight >= allowed.min_weight);
+        strong.filter(move |(end, _)| allowed.allows(end)).map(|(end, place)| (place, end.there, end.weight))
+    }
+
+    /// The link in this place among those of the node of a place.
+    pub(crate) fn link(&self, node: u32, place: usize) -> Option<LinkId> {
+        Some(self.ends.get(index(node))?.get(place)?.link)
+    }
+
+    fn followed(ends: &[End], allowed: Allowed) -> impl Iterator<Item = &End> {
+        ends.iter().take_while(move |end| end.weight >= allowed.min_weight).filter(move |end| allowed.allows(end))
     }
 
     fn links_of(&self, node: KnowledgeId) -> &[End] {
-        self.places.get(&node).and_then(|here| self.ends.get(index(*here))).map_or(&[], Vec::as_slice)
+        self.place(node).and_then(|here| self.ends.get(index(here))).map_or(&[], Vec::as_slice)
     }
 
     fn places_of(&self, nodes: &[KnowledgeId]) -> Places {
@@ -209,14 +274,14 @@ impl Adjacency {
             return at_here.iter().find(is_it).copied();
         }
         let end = at_there.iter().find(is_it)?;
-        Some(End { there: *self.places.get(&there)?, is_out: !end.is_out, ..*end })
+        Some(End { there: self.place(there)?, side: end.side.turned(), ..*end })
     }
 
     /// How each of its nodes has a link.
     fn ends_of(&mut self, edge: &Edge) -> [(usize, End); 2] {
         let (source, target) = (self.node(edge.source), self.node(edge.target));
-        let end = End { weight: edge.weight, link: edge.id, there: target, kind: edge.kind, is_out: true };
-        [(index(source), end), (index(target), End { there: source, is_out: false, ..end })]
+        let end = End { weight: edge.weight, link: edge.id, there: target, side: Side::new(edge.kind, true) };
+        [(index(source), end), (index(target), End { there: source, side: end.side.turned(), ..end })]
     }
 
     fn node(&mut self, id: KnowledgeId) -> u32 {

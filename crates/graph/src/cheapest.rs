@@ -5,11 +5,14 @@
 //! next cheapest when its turn has come. Links that are not held are asked for many nodes at a time, those first whose
 //! turn comes soonest.
 
+mod source;
+
 use std::collections::BTreeSet;
 
 use foldhash::{HashMap, HashMapExt as _};
 use kos_model::{KnowledgeId, LinkId};
 
+use self::source::{Asked, Held, Source};
 use crate::adjacency::Adjacency;
 use crate::route::{Route, Search, Wanted};
 use crate::walk::{Adjacent, Walk};
@@ -28,68 +31,41 @@ pub fn cost(weight: f64) -> f64 {
 
 /// One way to a node.
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    node: KnowledgeId,
+struct Way<N> {
+    node: N,
     cost: f64,
     hops: u32,
     last: Option<Last>,
+    /// The way before it by which the node was reached, which is cheaper and longer.
+    before: Option<usize>,
 }
 
 /// The last link of a way.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    link: LinkId,
     /// The way to where it begins.
     from: usize,
     /// Its place among the links of that node.
     place: usize,
 }
 
-/// Where the search from one end has links from; of each node the strongest first.
-#[derive(Debug)]
-enum Links<'l> {
-    /// Those that were asked for.
-    Asked(HashMap<KnowledgeId, Vec<Adjacent>>),
-    /// Those that are held, as far as the walk allows them.
-    Held(&'l Adjacency, Walk),
-}
-
-impl Links<'_> {
-    fn are_known(&self, node: KnowledgeId) -> bool {
-        match self {
-            Self::Asked(links) => links.contains_key(&node),
-            Self::Held(..) => true,
-        }
-    }
-
-    /// The links of a node from this place on, with their places.
-    fn of(&self, node: KnowledgeId, from: usize) -> impl Iterator<Item = (usize, Adjacent)> {
-        let (asked, held) = match self {
-            Self::Asked(links) => (links.get(&node), None),
-            Self::Held(links, walk) => (None, Some(links.walked(node, walk, from))),
-        };
-        let asked = asked.into_iter().flatten().copied().enumerate().skip(from);
-        asked.chain(held.into_iter().flatten())
-    }
-}
-
 /// The search from one end. Costs are never negative, so their bits are in their order.
 #[derive(Debug)]
-struct Half<'l> {
-    ways: Vec<Way>,
+struct Half<S: Source> {
+    ways: Vec<Way<S::Node>>,
     /// The next way from each node that was reached, by cost.
     queue: BTreeSet<(u64, u32, usize)>,
-    /// The ways by which each node was reached, ever dearer and shorter.
-    reached: HashMap<KnowledgeId, Vec<usize>>,
-    links: Links<'l>,
+    /// The shortest way by which each node was reached.
+    reached: HashMap<S::Node, usize>,
+    links: S,
     /// Links that were looked at.
     work: usize,
 }
 
-impl<'l> Half<'l> {
-    fn new(end: KnowledgeId, links: Links<'l>) -> Self {
+impl<S: Source> Half<S> {
+    fn new(end: S::Node, links: S) -> Self {
         Self {
-            ways: vec![Way { node: end, cost: 0.0, hops: 0, last: None }],
+            ways: vec![Way { node: end, cost: 0.0, hops: 0, last: None, before: None }],
             queue: BTreeSet::from([(0, 0, 0)]),
             reached: HashMap::new(),
             links,
@@ -102,19 +78,27 @@ impl<'l> Half<'l> {
         self.queue.first().map(|(bits, _, _)| f64::from_bits(*bits))
     }
 
-    fn way(&self, index: usize) -> Option<&Way> {
+    fn way(&self, index: usize) -> Option<&Way<S::Node>> {
         self.ways.get(index)
     }
 
-    fn reached(&self, node: KnowledgeId) -> impl Iterator<Item = (usize, &Way)> {
-        self.reached.get(&node).into_iter().flatten().filter_map(|index| Some((*index, self.way(*index)?)))
+    /// The ways by which a node was reached, ever cheaper and longer.
+    fn reached(&self, node: S::Node) -> impl Iterator<Item = (usize, &Way<S::Node>)> {
+        let way = |index: usize| Some((index, self.way(index)?));
+        let shortest = self.reached.get(&node).and_then(|index| way(*index));
+        std::iter::successors(shortest, move |(_, shorter)| shorter.before.and_then(way))
     }
 
     /// Whether a node was reached by a way that is cheaper, since it came earlier, and no longer.
-    fn is_beaten(&self, node: KnowledgeId, hops: u32) -> bool {
-        // The last is the shortest.
-        let shortest = self.reached.get(&node).and_then(|ways| ways.last()).and_then(|way| self.way(*way));
-        shortest.is_some_and(|way| way.hops <= hops)
+    fn is_beaten(&self, node: S::Node, hops: u32) -> bool {
+        self.reached(node).next().is_some_and(|(_, shortest)| shortest.hops <= hops)
+    }
+
+    /// Remembers that a node was reached by a way that nothing beats.
+    fn reach(&mut self, index: usize) {
+        if let Some(way) = self.ways.get_mut(index) {
+            way.before = self.reached.insert(way.node, index);
+        }
     }
 
     /// The nodes that come next and whose links are not known, when the very next is one of them; the others only as far
@@ -125,7 +109,8 @@ impl<'l> Half<'l> {
         };
         let Some(next) = self.queue.first().and_then(unknown) else { return Vec::new() };
         let useful = self.queue.iter().take_while(|(cost, _, _)| f64::from_bits(*cost) < below);
-        let mut nodes: Vec<_> = useful.filter_map(unknown).take(ahead).chain([next]).collect();
+        let nodes = useful.filter_map(unknown).take(ahead).chain([next]);
+        let mut nodes: Vec<_> = nodes.map(|node| self.links.id(node)).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -139,22 +124,22 @@ impl<'l> Half<'l> {
         let found = self
             .links
             .of(node, place)
-            .map(|(place, link)| (place, link, base + cost(link.weight)))
+            .map(|(place, there, weight)| (place, there, base + cost(weight)))
             .take_while(|(_, _, cost)| *cost < below)
-            .find(|(_, link, _)| !self.is_beaten(link.there, hops));
-        let Some((place, link, cost)) = found else { return };
+            .find(|(_, there, _)| !self.is_beaten(*there, hops));
+        let Some((place, there, cost)) = found else { return };
         self.queue.insert((cost.to_bits(), hops, self.ways.len()));
-        let last = Some(Last { link: link.link, from, place });
-        self.ways.push(Way { node: link.there, cost, hops, last });
+        self.ways.push(Way { node: there, cost, hops, last: Some(Last { from, place }), before: None });
     }
 
     /// The nodes from a way's end back to where the search began, and the links between them.
     fn back(&self, index: usize) -> (Vec<KnowledgeId>, Vec<LinkId>) {
-        let (mut nodes, mut links, mut at) = (Vec::new(), Vec::new(), Some(index));
-        while let Some(way) = at.and_then(|index| self.way(index)) {
-            nodes.push(way.node);
-            links.extend(way.last.map(|last| last.link));
-            at = way.last.map(|last| last.from);
+        let (mut nodes, mut links, mut at) = (Vec::new(), Vec::new(), self.way(index));
+        while let Some(way) = at {
+            nodes.push(self.links.id(way.node));
+            let last = way.last.and_then(|last| Some((self.way(last.from)?, last.place)));
+            links.extend(last.and_then(|(from, place)| self.links.link(from.node, place)));
+            at = last.map(|(from, _)| from);
         }
         (nodes, links)
     }
@@ -171,12 +156,11 @@ struct Path {
 
 /// A search for the path of the least cost.
 #[derive(Debug)]
-pub struct Cheapest<'l> {
-    forth: Half<'l>,
-    back: Half<'l>,
+pub struct Cheapest<S: Source> {
+    forth: Half<S>,
+    back: Half<S>,
     max_depth: u32,
     max_ways: usize,
-    fan_out: usize,
     ahead: usize,
     best: Option<Path>,
     ended: bool,
@@ -187,17 +171,24 @@ pub struct Cheapest<'l> {
     since_breath: usize,
 }
 
-impl Cheapest<'static> {
+impl Cheapest<Asked> {
     /// From one node to another, over at most `max_depth` links; it gives up when it keeps `max_ways` ways,
     /// and looks at no more than `fan_out` links of a node.
     #[must_use]
     pub fn new(from: KnowledgeId, to: KnowledgeId, max_depth: u32, max_ways: usize, fan_out: usize) -> Self {
-        let half = |end| Half::new(end, Links::Asked(HashMap::new()));
-        Self { fan_out, ..Self::between(half(from), half(to), max_depth, max_ways) }
+        let half = |end| Half::new(end, Asked::new(fan_out));
+        Self::between(half(from), half(to), max_depth, max_ways)
+    }
+
+    /// Asks for the links of so many nodes more at once, before their turn, where a question costs more than an answer.
+    #[must_use]
+    pub const fn asking_ahead(mut self, ahead: usize) -> Self {
+        self.ahead = ahead;
+        self
     }
 }
 
-impl<'l> Cheapest<'l> {
+impl<'l> Cheapest<Held<'l>> {
     /// As [`Self::new`] over every link that is held and that the walk allows: it asks for the links of no node.
     #[must_use]
     pub fn over(
@@ -207,18 +198,22 @@ impl<'l> Cheapest<'l> {
         max_depth: u32,
         max_ways: usize,
     ) -> Self {
-        let forth = Half::new(from, Links::Held(links, walk.clone()));
-        Self::between(forth, Half::new(to, Links::Held(links, walk.reversed())), max_depth, max_ways)
+        let half = |end, walk: &Walk| {
+            let links = Held::new(links, walk, (from, to));
+            Half::new(links.node(end), links)
+        };
+        Self::between(half(from, walk), half(to, &walk.reversed()), max_depth, max_ways)
     }
+}
 
-    fn between(forth: Half<'l>, back: Half<'l>, max_depth: u32, max_ways: usize) -> Self {
+impl<S: Source> Cheapest<S> {
+    fn between(forth: Half<S>, back: Half<S>, max_depth: u32, max_ways: usize) -> Self {
         let is_there = forth.ways.first().map(|way| way.node) == back.ways.first().map(|way| way.node);
         Self {
             forth,
             back,
             max_depth,
             max_ways,
-            fan_out: usize::MAX,
             ahead: 0,
             best: is_there.then_some(Path { cost: 0.0, forth: 0, link: None, back: 0 }),
             ended: is_there,
@@ -226,13 +221,6 @@ impl<'l> Cheapest<'l> {
             cut: false,
             since_breath: 0,
         }
-    }
-
-    /// Asks for the links of so many nodes more at once, before their turn, where a question costs more than an answer.
-    #[must_use]
-    pub const fn asking_ahead(mut self, ahead: usize) -> Self {
-        self.ahead = ahead;
-        self
     }
 
     /// What the path that was found costs.
@@ -263,7 +251,7 @@ impl<'l> Cheapest<'l> {
         if half.is_beaten(way.node, way.hops) {
             return;
         }
-        half.reached.entry(way.node).or_default().push(index);
+        half.reach(index);
         self.meet(backwards, index, way);
         if way.hops == self.max_depth {
             self.cut = true;
@@ -276,11 +264,11 @@ impl<'l> Cheapest<'l> {
 
     /// Looks whether a way leads to what the other side has reached: whichever of two neighbours is reached last sees
     /// the other.
-    fn meet(&mut self, backwards: bool, index: usize, way: Way) {
+    fn meet(&mut self, backwards: bool, index: usize, way: Way<S::Node>) {
         let (half, other) = if backwards { (&mut self.back, &self.forth) } else { (&mut self.forth, &self.back) };
         let over = half.links.of(way.node, 0);
-        let over = over.map(|(_, link)| (link.there, Some(link.link), way.cost + cost(link.weight), way.hops + 1));
-        for (node, link, cost, hops) in [(way.node, None, way.cost, way.hops)].into_iter().chain(over) {
+        let over = over.map(|(place, there, weight)| (there, Some(place), way.cost + cost(weight), way.hops + 1));
+        for (node, place, cost, hops) in [(way.node, None, way.cost, way.hops)].into_iter().chain(over) {
             // The links that follow are dearer.
             if self.best.is_some_and(|best| cost >= best.cost) {
                 break;
@@ -292,6 +280,7 @@ impl<'l> Cheapest<'l> {
                     self.cut = true;
                 } else if self.best.is_none_or(|best| cost < best.cost) {
                     let (forth, back) = if backwards { (met, index) } else { (index, met) };
+                    let link = place.and_then(|place| half.links.link(way.node, place));
                     self.best = Some(Path { cost, forth, link, back });
                 }
             }
@@ -299,7 +288,7 @@ impl<'l> Cheapest<'l> {
     }
 }
 
-impl Search for Cheapest<'_> {
+impl<S: Source> Search for Cheapest<S> {
     fn wants(&mut self) -> Option<Wanted> {
         while !self.ended {
             let (Some(forth), Some(back)) = (self.forth.least(), self.back.least()) else { break };
@@ -317,7 +306,7 @@ impl Search for Cheapest<'_> {
                 return Some(Wanted { nodes, backwards });
             }
             self.since_breath += 1;
-            if self.since_breath > BREATH && matches!(half.links, Links::Held(..)) {
+            if self.since_breath > BREATH && !S::IS_ASKED {
                 self.since_breath = 0;
                 return Some(Wanted { nodes, backwards });
             }
@@ -328,20 +317,7 @@ impl Search for Cheapest<'_> {
 
     fn take(&mut self, wanted: &Wanted, found: &[Adjacent]) {
         let half = if wanted.backwards { &mut self.back } else { &mut self.forth };
-        let Links::Asked(known) = &mut half.links else { return };
-        for node in &wanted.nodes {
-            known.insert(*node, Vec::new());
-        }
-        for found in found.chunk_by(|one, other| one.here == other.here) {
-            let Some(links) = found.first().and_then(|link| known.get_mut(&link.here)) else { continue };
-            links.extend_from_slice(found);
-        }
-        for node in &wanted.nodes {
-            let Some(links) = known.get_mut(node) else { continue };
-            links.sort_by(|one, other| other.weight.total_cmp(&one.weight));
-            self.truncated |= links.len() > self.fan_out;
-            links.truncate(self.fan_out);
-        }
+        self.truncated |= half.links.learn(&wanted.nodes, found);
     }
 
     fn give_up(&mut self) {
