@@ -12,6 +12,7 @@ use diesel::QueryableByName;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::future::join;
 use kos_search::Vocabulary;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -30,11 +31,10 @@ SET LOCAL statement_timeout = '60s';
 SELECT gin_clean_pending_list(oid) FROM pg_class
 WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE')";
 
-/// How long new and changed texts wait for the index at the most; many at a time are less work.
-const SELDOM: Duration = Duration::from_secs(10);
-
-/// Between two looks at what there is to count.
-const OFTEN: Duration = Duration::from_secs(1);
+/// Between two looks at what there is to count …
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// … and two at what waits for the index: many texts at a time are less work.
+const INDEX_EVERY: Duration = Duration::from_secs(3);
 /// How old a text is when it is counted, or how much older than every transaction under way that has changed something:
 /// from the making of an id to the first change of its transaction it takes less, unless the database is very slow.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -168,26 +168,28 @@ impl Repository {
         Arc::clone(&self.words.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts new texts, takes over what others counted, and writes down what was searched; never ends.
+    /// Counts new texts, takes over what others counted, writes down what was searched, and has new and changed texts put
+    /// into the index; never ends.
     pub async fn search_upkeep(&self) {
-        let mut indexed_at = Instant::now();
-        loop {
-            let since = Instant::now();
-            if let Err(error) = self.search_keep_up(&mut indexed_at).await
-                && !error.is_unavailable()
-            {
-                tracing::error!(error = %Chain(&error), "counting words failed; it is tried again");
+        let counting = async {
+            loop {
+                let since = Instant::now();
+                report(self.search_keep_up().await, "counting words");
+                rest(COUNT_EVERY, since).await;
             }
-            // However much there is to count, most of the time belongs to others.
-            sleep(OFTEN.max(since.elapsed() * 4)).await;
-        }
+        };
+        let indexing = async {
+            loop {
+                let since = Instant::now();
+                report(self.words_index().await, "putting texts into the index");
+                rest(INDEX_EVERY, since).await;
+            }
+        };
+        join(counting, indexing).await;
     }
 
-    async fn search_keep_up(&self, indexed_at: &mut Instant) -> Result<()> {
-        if self.words_count(SETTLED).await? || indexed_at.elapsed() > SELDOM {
-            *indexed_at = Instant::now();
-            self.words_index().await?;
-        }
+    async fn search_keep_up(&self) -> Result<()> {
+        self.words_count(SETTLED).await?;
         self.words_refresh().await?;
         self.searches_record().await
     }
@@ -214,7 +216,7 @@ impl Repository {
     }
 
     /// Puts new texts into the index, and changed ones, if it is ours: until then every search reads the whole list of them,
-    /// up to 16 MB. Postgres does so by itself when the list is full, and makes a writer wait for it.
+    /// up to 48 MB. Postgres does so by itself when the list is full, and makes a writer wait for it.
     async fn words_index(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         Ok(connection.transaction(async |tx| tx.batch_execute(INDEX_NEW).await).await?)
@@ -322,6 +324,19 @@ impl Tally {
             *self.gaps.entry(query).or_default() += times;
         }
     }
+}
+
+fn report(done: Result<()>, what: &str) {
+    if let Err(error) = done
+        && !error.is_unavailable()
+    {
+        tracing::error!(error = %Chain(&error), "{what} failed; it is tried again");
+    }
+}
+
+/// However much there is to do, most of the time belongs to others.
+async fn rest(least: Duration, since: Instant) {
+    sleep(least.max(since.elapsed() * 4)).await;
 }
 
 /// What is known now, when that is more than before. While everything is counted anew, what was known is
