@@ -1,9 +1,10 @@
 //! The graph over knowledge, read: what lies around an item, paths, parts of it, the whole, its figures.
 //!
 //! The searches are kos-graph's; here is where they get their links from: all at once from those that are held in this
-//! process (`held`, `labels`), or from the table, a level at a time (`tables`).
+//! process (`held`, `labels`, `changes`), or from the table, a level at a time (`tables`).
 
 mod around;
+mod changes;
 mod held;
 mod labels;
 mod nodes;

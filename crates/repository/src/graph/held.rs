@@ -10,31 +10,24 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
 use futures_util::future::join;
 use kos_graph::{Adjacency, Edge, Node};
-use kos_model::{KnowledgeId, LinkId};
+use kos_model::KnowledgeId;
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
+use super::changes::{self, Change, Changes, Relabelled};
 use super::labels::Labels;
 use super::nodes::nodes_of;
 use super::signed;
 use super::tables::EdgeRow;
 use crate::database::Repository;
 use crate::error::{Chain, Result};
-use crate::link::kind_of;
-use crate::statement::{Bind as _, statement};
 
 /// So many links are held at the most, some 70 MB; of more, a walk asks the table for those that it needs.
 const MOST: usize = 1_000_000;
-/// After so many changes of links all are read again: each may take as long as to copy the links of a hub. After so many of
-/// labels those are forgotten.
-const CHANGES: i64 = 2_000;
-/// Changes that the database forgets in one statement.
-const FORGOTTEN_AT_ONCE: i64 = 20_000;
 /// How long nobody reads the links again after they were read …
 const REST: Duration = Duration::from_secs(1);
 /// … or tries again to read links that could not be read …
@@ -96,29 +89,6 @@ struct SnapshotRow {
     snapshot: String,
 }
 
-#[derive(QueryableByName)]
-struct ChangeRow {
-    #[diesel(sql_type = Bool)]
-    is_known: bool,
-    #[diesel(sql_type = Text)]
-    snapshot: String,
-    /// None when nothing changed.
-    #[diesel(sql_type = Nullable<Bool>)]
-    is_label: Option<bool>,
-    /// The link; or the item, and none where it may be all of them.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    source_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    target_id: Option<Uuid>,
-    /// None when the link is gone.
-    #[diesel(sql_type = Nullable<Text>)]
-    kind: Option<String>,
-    #[diesel(sql_type = Nullable<Double>)]
-    weight: Option<f64>,
-}
-
 const SNAPSHOT: &str = "SELECT link_origin() AS origin, pg_current_snapshot()::text AS snapshot";
 
 /// A database that was restored elsewhere has numbers that are still to come there.
@@ -127,28 +97,8 @@ UPDATE link_horizon SET
     forgotten = pg_snapshot_xmin(pg_current_snapshot()), next = least(next, pg_snapshot_xmin(pg_current_snapshot()))
 WHERE forgotten > pg_snapshot_xmin(pg_current_snapshot())";
 
-macro_rules! forget {
-    ($table:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE ctid = ANY (ARRAY(SELECT ctid FROM ",
-            $table,
-            " WHERE changed_in < (SELECT forgotten FROM link_horizon) LIMIT $1))"
-        )
-    };
-}
-
-const FORGET: [&str; 2] = [forget!("link_removals"), forget!("label_changes")];
-
 const EVERY: &str = "
 SELECT id, source_id, target_id, kind, weight FROM knowledge_links WHERE valid_to IS NULL AND gone_ends = 0 LIMIT $1";
-
-/// What became of the links and labels since a snapshot; one row at least.
-const CHANGED: &str = "
-SELECT h.forgotten <= pg_snapshot_xmin($1::pg_snapshot) AND link_origin() = $2 AS is_known,
-       pg_current_snapshot()::text AS snapshot, c.is_label, c.id, c.source_id, c.target_id, c.kind, c.weight
-FROM link_horizon h LEFT JOIN link_changes($1::pg_snapshot, $3) c ON true";
 
 impl HeldLinks {
     fn known(&self) -> Option<Known> {
@@ -216,16 +166,16 @@ impl HeldLinks {
     }
 
     /// Changes the links and labels of this version; those that were read since know of it.
-    fn apply(&self, changes: Vec<Change>, relabelled: &Relabelled, version: u64) {
+    fn apply(&self, changes: Changes, version: u64) {
         let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(links) = held.as_mut().filter(|_| self.version() == version) {
-            for change in changes {
+            for change in changes.links {
                 match change {
                     Change::Is(edge) => links.insert(&edge),
                     Change::IsGone(id, source, target) => links.remove(id, source, target),
                 }
             }
-            self.relabel(relabelled, version);
+            self.relabel(&changes.labels, version);
         }
         drop(held);
         self.report();
@@ -234,11 +184,17 @@ impl HeldLinks {
     /// Changes the labels of this version. Whoever changed the links says so with it.
     fn relabel(&self, relabelled: &Relabelled, version: u64) {
         let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
-        if seen.version == version {
-            seen.version += 1;
-            match relabelled {
-                Relabelled::Some(items) => items.iter().for_each(|item| seen.labels.forget(*item)),
-                Relabelled::All => seen.labels = Labels::default(),
+        if seen.version != version {
+            return;
+        }
+        seen.version += 1;
+        match relabelled {
+            Relabelled::Some(items) => items.iter().for_each(|item| seen.labels.forget(*item)),
+            Relabelled::All => {
+                let before = std::mem::take(&mut seen.labels);
+                // They are many: nobody waits until they are thrown away.
+                drop(seen);
+                drop(before);
             }
         }
     }
@@ -248,62 +204,21 @@ impl HeldLinks {
         metrics::gauge!("kos_graph_links_held").set(f64::from(u32::try_from(links).unwrap_or(u32::MAX)));
     }
 
-    /// Takes over what changed; false when too much did, or nobody knows any more.
-    async fn take(&self, known: Known, rows: Vec<ChangeRow>) -> Result<bool> {
-        let Some(first) = rows.as_slice().first() else { return Ok(false) };
-        let (is_known, snapshot) = (first.is_known, first.snapshot.clone());
-        let (of_labels, of_links): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_label == Some(true));
-        if !is_known || of_links.len() >= usize::try_from(CHANGES).unwrap_or(usize::MAX) {
-            return Ok(false);
-        }
-        let mut changes = of_links.into_iter().filter_map(ChangeRow::link).collect::<Result<Vec<_>>>()?;
-        let (relabelled, version) = (Relabelled::of(&of_labels), self.version());
-        if !changes.is_empty() {
-            // What is gone first: a link that came back is in both lists.
-            changes.sort_by_key(|change| matches!(change, Change::Is(_)));
+    /// Takes over what changed; false when there are too many links then.
+    async fn take(&self, known: Known, changes: Changes) -> Result<bool> {
+        let (version, snapshot) = (self.version(), changes.snapshot.clone());
+        if !changes.links.is_empty() {
             let links = self.clone();
             // Whoever is cut off here leaves links of which nobody knows how far they have come: they are read again.
             self.know(None);
-            let apply = move || links.apply(changes, &relabelled, version);
-            if tokio::task::spawn_blocking(apply).await.is_err() {
+            if tokio::task::spawn_blocking(move || links.apply(changes, version)).await.is_err() {
                 return Ok(false);
             }
-        } else if !of_labels.is_empty() {
-            self.relabel(&relabelled, version);
+        } else if !changes.labels.is_empty() {
+            self.relabel(&changes.labels, version);
         }
         self.know(Some(Known { snapshot, ..known }));
         Ok(self.count().is_some_and(|links| links <= MOST))
-    }
-}
-
-/// What became of a link.
-enum Change {
-    Is(Edge),
-    IsGone(LinkId, KnowledgeId, KnowledgeId),
-}
-
-/// Items whose labels changed.
-enum Relabelled {
-    Some(Vec<KnowledgeId>),
-    All,
-}
-
-impl Relabelled {
-    fn of(rows: &[ChangeRow]) -> Self {
-        let is_all = rows.len() < usize::try_from(CHANGES).unwrap_or(usize::MAX);
-        let items = rows.iter().map(|row| row.id.map(KnowledgeId)).collect::<Option<_>>();
-        items.filter(|_| is_all).map_or(Self::All, Self::Some)
-    }
-}
-
-impl ChangeRow {
-    /// What became of a link, where it tells of one.
-    fn link(self) -> Option<Result<Change>> {
-        let (id, source, target) = (self.id?, KnowledgeId(self.source_id?), KnowledgeId(self.target_id?));
-        let Some(kind) = self.kind else { return Some(Ok(Change::IsGone(LinkId(id), source, target))) };
-        let edge =
-            |kind| Change::Is(Edge { id: LinkId(id), source, target, kind, weight: self.weight.unwrap_or_default() });
-        Some(kind_of(id, &kind).map(edge))
     }
 }
 
@@ -375,13 +290,8 @@ impl Repository {
 
     async fn links_take_over(&self, reader: &AsyncPgConnection, known: Known) -> Result<bool> {
         let as_of = Instant::now();
-        let rows: Vec<ChangeRow> = statement(CHANGED)
-            .bind::<Text, _>(&known.snapshot)
-            .bind::<Text, _>(&known.origin)
-            .bind::<BigInt, _>(CHANGES)
-            .get_results(&mut &*reader)
-            .await?;
-        self.links.take(Known { as_of, ..known }, rows).await
+        let Some(changes) = changes::since(reader, &known.origin, &known.snapshot).await? else { return Ok(false) };
+        self.links.take(Known { as_of, ..known }, changes).await
     }
 
     /// Has all links read, unless somebody does.
@@ -455,19 +365,7 @@ impl Repository {
     /// # Errors
     /// The database is unavailable.
     pub async fn link_changes_forget(&self) -> Result<usize> {
-        let mut connection = self.connection().await?;
-        sql_query("SELECT link_horizon_move()").execute(&mut connection).await?;
-        let mut forgotten = 0;
-        for forget in FORGET {
-            loop {
-                let some = sql_query(forget).bind::<BigInt, _>(FORGOTTEN_AT_ONCE).execute(&mut connection).await?;
-                forgotten += some;
-                if some == 0 {
-                    break;
-                }
-            }
-        }
-        Ok(forgotten)
+        changes::forget(&mut *self.connection().await?).await
     }
 }
 

@@ -39,10 +39,9 @@ impl Labels {
     pub(super) async fn read(reader: &AsyncPgConnection, items: &[KnowledgeId]) -> Result<Self> {
         let mut labels = Self::default();
         for some in items.chunks(AT_ONCE) {
-            if labels.bytes + some.len() * COST > MOST {
+            if !nodes_of(reader, None, some).await?.iter().all(|node| labels.has_kept(node)) {
                 break;
             }
-            labels.keep(&nodes_of(reader, None, some).await?);
         }
         Ok(labels)
     }
@@ -56,14 +55,23 @@ impl Labels {
     /// Keeps those of items as they were read; when there is no room, all others are forgotten.
     pub(super) fn keep(&mut self, nodes: &[Node]) {
         for node in nodes {
-            let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
-            self.forget(node.id);
-            if self.bytes + label.cost() > MOST {
+            if !self.has_kept(node) {
                 *self = Self::default();
+                self.has_kept(node);
             }
+        }
+    }
+
+    /// Keeps that of an item, if there is room.
+    fn has_kept(&mut self, node: &Node) -> bool {
+        self.forget(node.id);
+        let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
+        let has_room = self.bytes + label.cost() <= MOST;
+        if has_room {
             self.bytes += label.cost();
             self.known.insert(node.id, label);
         }
+        has_room
     }
 
     /// Forgets that of an item.
@@ -71,5 +79,27 @@ impl Labels {
         if let Some(label) = self.known.remove(&id) {
             self.bytes -= label.cost();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(number: u128, bytes: usize) -> Node {
+        let id = KnowledgeId(uuid::Uuid::from_u128(number));
+        Node { id, label: "x".repeat(bytes), domain: None, degree: 0 }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_takes_the_room_of_all_others() {
+        let mut labels = Labels::default();
+        let [small, large, other] = [item(1, 10), item(2, MOST - 500), item(3, 500)];
+        labels.keep(&[small.clone(), large.clone(), large.clone()]);
+        assert_eq!([&small, &large].map(|node| labels.node(node.id)), [Some(small.clone()), Some(large.clone())]);
+        labels.keep(std::slice::from_ref(&other));
+        assert_eq!([&small, &large].map(|node| labels.node(node.id)), [None, None]);
+        labels.forget(other.id);
+        assert_eq!((labels.bytes, labels.known.len()), (0, 0));
     }
 }
