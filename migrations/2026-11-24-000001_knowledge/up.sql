@@ -100,8 +100,9 @@ CREATE TABLE knowledge (
     CONSTRAINT knowledge_confidence_score_check CHECK (confidence_score BETWEEN 0 AND 1)
 );
 -- New texts wait in a list until they are put into the index, many at a time, which is less work than a few; a search
--- reads the list, 5 ms a megabyte. The service empties it every three seconds; who finds it full has to, and waits.
-CREATE INDEX knowledge_search_idx ON knowledge USING gin (search) WITH (gin_pending_list_limit = 49152);
+-- reads the list, 5 ms a megabyte. The service empties it every three seconds; who finds it full has to, for a second or
+-- two.
+CREATE INDEX knowledge_search_idx ON knowledge USING gin (search) WITH (gin_pending_list_limit = 32768);
 CREATE INDEX knowledge_domain_id_idx ON knowledge (domain_id, created_at, id);
 CREATE INDEX knowledge_created_at_idx ON knowledge (created_at, id);
 CREATE INDEX knowledge_updated_at_idx ON knowledge (updated_at, id);

@@ -10,6 +10,7 @@ DROP FUNCTION link_changes(pg_snapshot, bigint);
 DROP FUNCTION link_origin();
 DROP FUNCTION link_horizon_move();
 DROP TABLE link_horizon;
+DROP TRIGGER labels_removed ON domains;
 DROP TRIGGER labels_changed ON domains;
 DROP FUNCTION labels_changed();
 DROP TRIGGER label_removed ON knowledge;

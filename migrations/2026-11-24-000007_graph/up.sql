@@ -119,7 +119,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER label_changed AFTER UPDATE OF id, title, content, domain_id, deleted_at ON knowledge FOR EACH ROW
+CREATE TRIGGER label_changed AFTER UPDATE ON knowledge FOR EACH ROW
 WHEN ((OLD.id, OLD.title, OLD.domain_id, OLD.deleted_at IS NULL)
     IS DISTINCT FROM (NEW.id, NEW.title, NEW.domain_id, NEW.deleted_at IS NULL)
     OR (NEW.title IS NULL AND left(OLD.content, 200) <> left(NEW.content, 200)))
@@ -140,8 +140,20 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER labels_changed AFTER UPDATE OF name ON domains FOR EACH ROW
-WHEN (OLD.name <> NEW.name) EXECUTE FUNCTION labels_changed();
+CREATE TRIGGER labels_changed AFTER UPDATE ON domains FOR EACH ROW
+WHEN ((OLD.id, OLD.name) <> (NEW.id, NEW.name)) EXECUTE FUNCTION labels_changed();
+-- One that is removed may come back under another name before anybody looks for it.
+CREATE TRIGGER labels_removed AFTER DELETE ON domains FOR EACH STATEMENT EXECUTE FUNCTION labels_changed();
+-- Whoever may change an item or a domain may have it noticed.
+DO $$
+DECLARE
+    function text;
+BEGIN
+    FOREACH function IN ARRAY ARRAY['label_changed()', 'label_removed()', 'labels_changed()'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp', function, current_schema());
+    END LOOP;
+END
+$$;
 
 -- Removals and changed labels before `forgotten` are forgotten: who does not know of all of them reads every link
 -- again. Those before `next` will be, the next time.

@@ -7,6 +7,7 @@ DROP FUNCTION search_holds_all(tsvector, text, text[]);
 DROP FUNCTION search_holds(tsvector, text, text);
 DROP FUNCTION search_loosely(text[]);
 DROP FUNCTION search_filter(text[], text[]);
-DROP FUNCTION search_count(integer, double precision);
+DROP FUNCTION search_index_new();
+DROP FUNCTION search_count(integer, bigint, double precision);
 DROP TABLE search_corpus;
 DROP TABLE search_words;

@@ -21,25 +21,29 @@ CREATE TABLE search_corpus (
     foreign_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- False while everything is counted anew; servers keep what they know until that is done.
     is_whole boolean NOT NULL DEFAULT true,
-    recounted_at timestamptz NOT NULL DEFAULT '-infinity'
+    -- When the sum was last compared with what is there.
+    compared_at timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO search_corpus DEFAULT VALUES;
 
--- Counts the next texts, at most so many; says how many it did. Texts of the last seconds, and what is newer than a
--- transaction of a server that is still under way, are left for the next time: an older id may be on its way to its
--- commit. Ids of times to come are from elsewhere; they are counted when there is nothing else. What was changed, removed, or
--- came with an old id, or a smaller one from elsewhere, is put right by counting anew, at most once an hour, when the sum
--- is wrong by a fifth.
-CREATE FUNCTION search_count(at_most integer, settled_seconds double precision) RETURNS integer LANGUAGE plpgsql AS $$
+-- Counts the next texts, until they are so many or have so many words; says how many it did. Texts of the last seconds,
+-- and what is newer than a transaction of a server that is still under way, are left for the next time: an older id may
+-- be on its way to its commit. Ids of times to come are from elsewhere; they are counted when there is nothing else. What
+-- was removed, or came with an old id, or a smaller one from elsewhere, is put right by counting anew, when the sum is
+-- wrong by more than a hundredth: few texts are compared every ten seconds, many once an hour.
+CREATE FUNCTION search_count(at_most integer, at_most_words bigint, settled_seconds double precision) RETURNS integer
+LANGUAGE plpgsql AS $$
 DECLARE
     corpus search_corpus;
     settled timestamptz;
     first_foreign uuid := uuid_v7_floor(now() + interval '1 day');
     after uuid;
     until uuid;
+    one record;
     newest uuid;
-    counted integer;
-    lengths bigint;
+    counted integer := 0;
+    lengths bigint := 0;
+    there bigint;
 BEGIN
     SELECT * INTO corpus FROM search_corpus FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -52,12 +56,15 @@ BEGIN
         (corpus.counted_to, uuid_v7_floor(settled)),
         (greatest(corpus.foreign_to, first_foreign), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
     LOOP
-        SELECT (array_agg(id ORDER BY id DESC))[1], count(*), coalesce(sum(length(search)), 0)
-        INTO newest, counted, lengths
-        FROM (
-            SELECT id, search FROM knowledge WHERE id > after AND id < until AND deleted_at IS NULL
+        FOR one IN
+            SELECT id, length(search) AS words FROM knowledge WHERE id > after AND id < until AND deleted_at IS NULL
             ORDER BY id LIMIT at_most
-        ) AS next;
+        LOOP
+            newest := one.id;
+            counted := counted + 1;
+            lengths := lengths + one.words;
+            EXIT WHEN lengths >= at_most_words;
+        END LOOP;
         EXIT WHEN counted > 0;
     END LOOP;
     IF counted > 0 THEN
@@ -74,20 +81,35 @@ BEGIN
             foreign_to = CASE WHEN newest < first_foreign THEN foreign_to ELSE newest END;
     ELSIF NOT corpus.is_whole THEN
         UPDATE search_corpus SET is_whole = true;
-    ELSIF corpus.recounted_at < now() - interval '1 hour' AND NOT EXISTS (
-        SELECT FROM knowledge WHERE id > corpus.counted_to AND id < first_foreign AND deleted_at IS NULL
-    ) AND (
-        SELECT reltuples >= 0 AND abs(reltuples - corpus.texts - (SELECT count(*) FROM knowledge WHERE deleted_at IS NOT NULL))
-                                  > 1000 + corpus.texts / 5
-        FROM pg_class WHERE oid = 'knowledge'::regclass
-    ) THEN
-        UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
-        UPDATE search_corpus
-        SET revision = revision + 1, texts = 0, words = 0, counted_to = '00000000-0000-0000-0000-000000000000',
-            foreign_to = '00000000-0000-0000-0000-000000000000', is_whole = false, recounted_at = now();
-        RETURN 1;
+    ELSIF corpus.compared_at < now() - least(interval '1 hour', greatest(interval '10 s', corpus.texts * interval '36 ms'))
+        AND NOT EXISTS (
+            SELECT FROM knowledge WHERE id > corpus.counted_to AND id < first_foreign AND deleted_at IS NULL
+        )
+    THEN
+        there := (SELECT count(*) FROM knowledge) - (SELECT count(*) FROM knowledge WHERE deleted_at IS NOT NULL);
+        UPDATE search_corpus SET compared_at = now();
+        IF abs(there - corpus.texts) > there / 100 THEN
+            UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
+            UPDATE search_corpus
+            SET revision = revision + 1, texts = 0, words = 0, counted_to = '00000000-0000-0000-0000-000000000000',
+                foreign_to = '00000000-0000-0000-0000-000000000000', is_whole = false;
+            RETURN 1;
+        END IF;
     END IF;
     RETURN counted;
+END
+$$;
+
+-- Puts new and changed texts into the index. Postgres lets only the index's owner do so: a server may be somebody else.
+CREATE FUNCTION search_index_new() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM gin_clean_pending_list(oid) FROM pg_class
+    WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE');
+END
+$$;
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION search_index_new() SET search_path = %I, pg_temp', current_schema());
 END
 $$;
 

@@ -285,7 +285,7 @@ diesel::table! {
         counted_to -> Uuid,
         foreign_to -> Uuid,
         is_whole -> Bool,
-        recounted_at -> Timestamptz,
+        compared_at -> Timestamptz,
     }
 }
 

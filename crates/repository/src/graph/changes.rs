@@ -129,10 +129,6 @@ impl Relabelled {
         let items: Option<_> = rows.iter().map(|row| row.id.map(KnowledgeId)).collect();
         items.filter(|_| !are_too_many(rows)).map_or(Self::All, Self::Some)
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Some(items) if items.is_empty())
-    }
 }
 
 impl ChangeRow {

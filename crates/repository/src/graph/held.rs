@@ -50,16 +50,23 @@ struct Shared {
     turn: Mutex<Turn>,
 }
 
-/// The labels of the nodes, as far as they are known; and how often they changed, or the links did.
+/// The labels of the nodes, as far as they are known.
 #[derive(Debug, Default)]
 struct Versioned {
-    version: u64,
+    version: Version,
     labels: Labels,
 }
 
-/// What a walk came to over the links of a version.
+/// How often what is held changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Version {
+    links: u64,
+    labels: u64,
+}
+
+/// What a walk came to over what was held at a version.
 struct Walked<T> {
-    version: u64,
+    version: Version,
     found: T,
     /// Its nodes, as far as their labels are known.
     nodes: Vec<(KnowledgeId, Option<Node>)>,
@@ -109,7 +116,7 @@ impl HeldLinks {
         *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    fn version(&self) -> u64 {
+    fn version(&self) -> Version {
         self.0.labels.read().unwrap_or_else(PoisonError::into_inner).version
     }
 
@@ -123,18 +130,19 @@ impl HeldLinks {
         let held = self.clone();
         let walked = tokio::task::spawn_blocking(move || {
             let links = held.0.links.read().unwrap_or_else(PoisonError::into_inner);
-            let version = held.version();
+            let of_links = held.version().links;
             let found = walk(links.as_ref()?);
             drop(links);
-            let nodes = held.known_of(nodes(&found));
-            Some(Walked { version, found, nodes })
+            let (version, nodes) = held.known_of(nodes(&found));
+            Some(Walked { version: Version { links: of_links, ..version }, found, nodes })
         });
         walked.await.ok().flatten()
     }
 
-    fn known_of(&self, ids: Vec<KnowledgeId>) -> Vec<(KnowledgeId, Option<Node>)> {
+    /// Nodes, as far as their labels are known, and as of when they are.
+    fn known_of(&self, ids: Vec<KnowledgeId>) -> (Version, Vec<(KnowledgeId, Option<Node>)>) {
         let seen = self.0.labels.read().unwrap_or_else(PoisonError::into_inner);
-        ids.into_iter().map(|id| (id, seen.labels.node(id))).collect()
+        (seen.version, ids.into_iter().map(|id| (id, seen.labels.node(id))).collect())
     }
 
     /// What was found, with the nodes that were read for it. Their labels are kept: unless some changed since, perhaps
@@ -143,7 +151,7 @@ impl HeldLinks {
         if !read.is_empty() {
             let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
             if seen.version == walked.version {
-                seen.labels.keep(&read);
+                seen.labels.has_kept(&read);
             }
         }
         walked.with(read)
@@ -158,7 +166,8 @@ impl HeldLinks {
         let (new, labels) = held.unzip();
         let mut links = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
         let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
-        let next = Versioned { version: seen.version + 1, labels: labels.unwrap_or_default() };
+        let version = Version { links: seen.version.links + 1, labels: seen.version.labels + 1 };
+        let next = Versioned { version, labels: labels.unwrap_or_default() };
         let before = (std::mem::replace(&mut *links, new), std::mem::replace(&mut *seen, next));
         drop((links, seen));
         drop(before);
@@ -166,7 +175,7 @@ impl HeldLinks {
     }
 
     /// Changes the links and labels of this version; those that were read since know of it.
-    fn apply(&self, changes: Changes, version: u64) {
+    fn apply(&self, changes: Changes, version: Version) {
         let mut held = self.0.links.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(links) = held.as_mut().filter(|_| self.version() == version) {
             for change in changes.links {
@@ -175,26 +184,28 @@ impl HeldLinks {
                     Change::IsGone(id, source, target) => links.remove(id, source, target),
                 }
             }
-            self.relabel(&changes.labels, version);
+            self.relabel(&changes.labels, version, 1);
         }
         drop(held);
         self.report();
     }
 
-    /// Changes the labels of this version. Whoever changed the links says so with it.
-    fn relabel(&self, relabelled: &Relabelled, version: u64) {
+    /// Changes the labels of this version, and says that the links changed so often.
+    fn relabel(&self, relabelled: &Relabelled, version: Version, links: u64) {
         let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
         if seen.version != version {
             return;
         }
-        seen.version += 1;
+        seen.version.links += links;
         match relabelled {
-            Relabelled::Some(items) => items.iter().for_each(|item| seen.labels.forget(*item)),
+            Relabelled::Some(items) if items.is_empty() => {}
+            Relabelled::Some(items) => {
+                seen.version.labels += 1;
+                items.iter().for_each(|item| seen.labels.forget(*item));
+            }
             Relabelled::All => {
-                let before = std::mem::take(&mut seen.labels);
-                // They are many: nobody waits until they are thrown away.
-                drop(seen);
-                drop(before);
+                seen.version.labels += 1;
+                seen.labels = Labels::default();
             }
         }
     }
@@ -214,8 +225,8 @@ impl HeldLinks {
             if tokio::task::spawn_blocking(move || links.apply(changes, version)).await.is_err() {
                 return Ok(false);
             }
-        } else if !changes.labels.is_empty() {
-            self.relabel(&changes.labels, version);
+        } else {
+            self.relabel(&changes.labels, version, 0);
         }
         self.know(Some(Known { snapshot, ..known }));
         Ok(self.count().is_some_and(|links| links <= MOST))
@@ -254,8 +265,12 @@ impl Repository {
             if !is_held {
                 return Ok(None);
             }
-            if self.links.version() == walked.version {
+            let now = self.links.version();
+            if now == walked.version {
                 return Ok(Some(self.links.complete(walked, read?)));
+            }
+            if now.links == walked.version.links {
+                return self.labelled_anew(reader, walked).await.map(Some);
             }
         } else if !self.links_catch_up(reader).await {
             return Ok(None);
@@ -263,6 +278,14 @@ impl Repository {
         let Some(walked) = self.links.walk(walk, nodes).await else { return Ok(None) };
         let read = nodes_of(reader, None, &walked.strange()).await?;
         Ok(Some(self.links.complete(walked, read)))
+    }
+
+    /// What a walk came to whose links are as they were, while some labels are not.
+    async fn labelled_anew<T>(&self, reader: &AsyncPgConnection, walked: Walked<T>) -> Result<(T, Vec<Node>)> {
+        let (version, nodes) = self.links.known_of(walked.nodes.into_iter().map(|(id, _)| id).collect());
+        let walked = Walked { version, nodes, found: walked.found };
+        let read = nodes_of(reader, None, &walked.strange()).await?;
+        Ok(self.links.complete(walked, read))
     }
 
     /// Takes over what happened to the links until now; false when they are not held.

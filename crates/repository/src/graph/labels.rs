@@ -8,10 +8,10 @@ use kos_model::KnowledgeId;
 use super::nodes::nodes_of;
 use crate::error::Result;
 
-/// So many bytes of labels are kept at the most: of 200,000 items with titles of ten words.
+/// So many bytes of labels are kept at the most: of some 150,000 items with titles of ten words.
 const MOST: usize = 32_000_000;
-/// What each costs beside its text.
-const COST: usize = 80;
+/// What each costs beside its text: its place in the table, of which up to half is empty, and two pieces of memory.
+const COST: usize = 140;
 /// Items whose labels are asked for at once.
 const AT_ONCE: usize = 5_000;
 
@@ -39,7 +39,7 @@ impl Labels {
     pub(super) async fn read(reader: &AsyncPgConnection, items: &[KnowledgeId]) -> Result<Self> {
         let mut labels = Self::default();
         for some in items.chunks(AT_ONCE) {
-            if !nodes_of(reader, None, some).await?.iter().all(|node| labels.has_kept(node)) {
+            if !labels.has_kept(&nodes_of(reader, None, some).await?) {
                 break;
             }
         }
@@ -52,26 +52,18 @@ impl Labels {
         Some(Node { id, label: text.to_string(), domain: domain.as_deref().map(str::to_owned), degree: 0 })
     }
 
-    /// Keeps those of items as they were read; when there is no room, all others are forgotten.
-    pub(super) fn keep(&mut self, nodes: &[Node]) {
-        for node in nodes {
-            if !self.has_kept(node) {
-                *self = Self::default();
-                self.has_kept(node);
+    /// Keeps those of items as they were read, as long as there is room; says whether there was for all of them.
+    pub(super) fn has_kept(&mut self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|node| {
+            self.forget(node.id);
+            let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
+            let has_room = self.bytes + label.cost() <= MOST;
+            if has_room {
+                self.bytes += label.cost();
+                self.known.insert(node.id, label);
             }
-        }
-    }
-
-    /// Keeps that of an item, if there is room.
-    fn has_kept(&mut self, node: &Node) -> bool {
-        self.forget(node.id);
-        let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
-        let has_room = self.bytes + label.cost() <= MOST;
-        if has_room {
-            self.bytes += label.cost();
-            self.known.insert(node.id, label);
-        }
-        has_room
+            has_room
+        })
     }
 
     /// Forgets that of an item.
@@ -92,13 +84,17 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_takes_the_room_of_all_others() {
+    fn no_more_is_kept_than_there_is_room_for_and_what_is_forgotten_makes_room() {
         let mut labels = Labels::default();
         let [small, large, other] = [item(1, 10), item(2, MOST - 500), item(3, 500)];
-        labels.keep(&[small.clone(), large.clone(), large.clone()]);
-        assert_eq!([&small, &large].map(|node| labels.node(node.id)), [Some(small.clone()), Some(large.clone())]);
-        labels.keep(std::slice::from_ref(&other));
-        assert_eq!([&small, &large].map(|node| labels.node(node.id)), [None, None]);
+        let nodes = |labels: &Labels| [&small, &large, &other].map(|node| labels.node(node.id));
+        assert!(labels.has_kept(&[small.clone(), large.clone(), large.clone()]));
+        assert!(!labels.has_kept(std::slice::from_ref(&other)));
+        assert_eq!(nodes(&labels), [Some(small.clone()), Some(large.clone()), None]);
+        labels.forget(large.id);
+        assert!(labels.has_kept(std::slice::from_ref(&other)));
+        assert_eq!(nodes(&labels), [Some(small.clone()), None, Some(other.clone())]);
+        labels.forget(small.id);
         labels.forget(other.id);
         assert_eq!((labels.bytes, labels.known.len()), (0, 0));
     }

@@ -21,15 +21,14 @@ use uuid::Uuid;
 use crate::database::Repository;
 use crate::error::{Chain, Result};
 
-/// Texts that are counted in one transaction.
+/// Texts that are counted in one transaction …
 const COUNTED_AT_ONCE: i32 = 10_000;
+/// … and their words, each once for each text: were they all different, it would take some ten seconds.
+const WORDS_AT_ONCE: i64 = 500_000;
 /// How many queries without a result are remembered until they are written down.
 const GAPS: usize = 1_000;
 
-const INDEX_NEW: &str = "
-SET LOCAL statement_timeout = '60s';
-SELECT gin_clean_pending_list(oid) FROM pg_class
-WHERE oid = to_regclass('knowledge_search_idx') AND pg_has_role(relowner, 'USAGE')";
+const INDEX_NEW: &str = "SET LOCAL statement_timeout = '60s'; SELECT search_index_new()";
 
 /// Between two looks at what there is to count …
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -175,14 +174,14 @@ impl Repository {
             loop {
                 let since = Instant::now();
                 report(self.search_keep_up().await, "counting words");
-                rest(COUNT_EVERY, since).await;
+                // However much there is to count, most of the time belongs to others.
+                sleep(COUNT_EVERY.max(since.elapsed() * 4)).await;
             }
         };
         let indexing = async {
             loop {
-                let since = Instant::now();
                 report(self.words_index().await, "putting texts into the index");
-                rest(INDEX_EVERY, since).await;
+                sleep(INDEX_EVERY).await;
             }
         };
         join(counting, indexing).await;
@@ -205,8 +204,9 @@ impl Repository {
             .transaction(async |tx| {
                 // Far from any request: it may take its time, and need not be on disk at once.
                 tx.batch_execute("SET LOCAL statement_timeout = '60s'; SET LOCAL synchronous_commit = off").await?;
-                sql_query("SELECT search_count($1, $2) AS counted")
+                sql_query("SELECT search_count($1, $2, $3) AS counted")
                     .bind::<Integer, _>(COUNTED_AT_ONCE)
+                    .bind::<BigInt, _>(WORDS_AT_ONCE)
                     .bind::<Double, _>(settled.as_secs_f64())
                     .get_result(tx)
                     .await
@@ -215,8 +215,8 @@ impl Repository {
         Ok(counted.counted > 0)
     }
 
-    /// Puts new texts into the index, and changed ones, if it is ours: until then every search reads the whole list of them,
-    /// up to 48 MB. Postgres does so by itself when the list is full, and makes a writer wait for it.
+    /// Puts new texts into the index, and changed ones: until then every search reads the whole list of them, up to 32 MB.
+    /// Postgres does so by itself when the list is full, and makes a writer wait for it.
     async fn words_index(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         Ok(connection.transaction(async |tx| tx.batch_execute(INDEX_NEW).await).await?)
@@ -327,16 +327,14 @@ impl Tally {
 }
 
 fn report(done: Result<()>, what: &str) {
-    if let Err(error) = done
-        && !error.is_unavailable()
-    {
-        tracing::error!(error = %Chain(&error), "{what} failed; it is tried again");
+    match done {
+        Ok(()) => {}
+        // Whoever watches the database says so.
+        Err(error) if error.is_unavailable() => {
+            tracing::debug!(error = %Chain(&error), "{what} was not possible; it is tried again");
+        }
+        Err(error) => tracing::error!(error = %Chain(&error), "{what} failed; it is tried again"),
     }
-}
-
-/// However much there is to do, most of the time belongs to others.
-async fn rest(least: Duration, since: Instant) {
-    sleep(least.max(since.elapsed() * 4)).await;
 }
 
 /// What is known now, when that is more than before. While everything is counted anew, what was known is

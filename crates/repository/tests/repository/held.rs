@@ -143,6 +143,12 @@ async fn whatever_others_do_to_items_a_walk_sees_it() {
         format!("UPDATE knowledge SET title = 'its title' WHERE id = '{one}'"),
         format!("{domain}; UPDATE knowledge SET domain_id = '{other}' WHERE id = '{one}'"),
         "UPDATE domains SET name = 'new'".to_owned(),
+        "WITH gone AS (DELETE FROM domains RETURNING id) INSERT INTO domains (id, name) SELECT id, 'other' FROM gone"
+            .to_owned(),
+        "CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.title := ''LOUD''; RETURN NEW; END';
+         CREATE TRIGGER louder BEFORE UPDATE ON knowledge FOR EACH ROW EXECUTE FUNCTION louder();
+         UPDATE knowledge SET tags = '{x}'; DROP TRIGGER louder ON knowledge"
+            .to_owned(),
         "UPDATE knowledge SET title = content".to_owned(),
         format!("UPDATE knowledge SET deleted_at = now() WHERE id = '{one}'"),
         format!("UPDATE knowledge SET title = 'meanwhile', deleted_at = NULL WHERE id = '{one}'"),

@@ -6,6 +6,7 @@ use kos_model::knowledge::KnowledgeDraft;
 use kos_repository::{Found, Repository, Search, SearchFilter, SearchSort, Searched};
 use kos_search::Query;
 use kos_test_support::TestDb;
+use tokio_postgres::Client;
 
 use crate::builders::{free, repository};
 
@@ -27,6 +28,11 @@ fn search(query: &str) -> Search {
 async fn count(repository: &Repository) {
     while repository.words_count(Duration::ZERO).await.unwrap() {}
     repository.words_refresh().await.unwrap();
+}
+
+/// How many texts are counted.
+async fn counted(client: &Client) -> i64 {
+    client.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0)
 }
 
 async fn answer(repository: &Repository, search: Search) -> Found {
@@ -284,10 +290,59 @@ async fn texts_with_ids_from_elsewhere_are_counted_and_keep_nothing_from_being_c
     assert_eq!(found(&repository, "feldsapr").await, ["feldspar"]);
     assert_eq!(found(&repository, "wolfarmite").await.len(), 3, "the word is known");
     count(&repository).await;
-    client.batch_execute("UPDATE search_corpus SET texts = 9000; ANALYZE knowledge").await.unwrap();
+    client.batch_execute("UPDATE search_corpus SET texts = 9000, compared_at = '-infinity'").await.unwrap();
     count(&repository).await;
-    let texts: i64 = client.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0);
-    assert_eq!(texts, 5);
+    assert_eq!(counted(&client).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_that_come_with_old_ids_are_counted_anew_with_all_others() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "a stone", "x", 1.0).await;
+    count(&repository).await;
+    let client = db.client().await;
+    let old = "INSERT INTO knowledge (id, content, content_hash) VALUES
+               ('01900000-0000-7000-8000-000000000001', 'hornblende', 'h'),
+               ('01900000-0000-7000-8000-000000000002', 'hornblende and mica', 'm')";
+    client.batch_execute(old).await.unwrap();
+    count(&repository).await;
+    assert_eq!(counted(&client).await, 1, "they were compared a moment ago");
+    client.batch_execute("UPDATE search_corpus SET compared_at = now() - interval '11 s'").await.unwrap();
+    count(&repository).await;
+    assert_eq!(counted(&client).await, 3);
+    assert_eq!(found(&repository, "hornblnede").await.len(), 2, "the word is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_of_very_many_words_are_counted_a_few_at_a_time() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    for number in 0..5 {
+        let words: Vec<String> = (0..30).map(|word| format!("word{number}x{word}")).collect();
+        know(&repository, &words.join(" "), "x", 1.0).await;
+    }
+    let client = db.client().await;
+    for (texts, words, expected) in [(10, 50_i64, 2), (2, 1_000, 2), (10, 1, 1), (10, 1, 0)] {
+        let sql = "SELECT search_count($1, $2, 0)";
+        let some: i32 = client.query_one(sql, &[&texts, &words]).await.unwrap().get(0);
+        assert_eq!(some, expected);
+    }
+    assert_eq!(counted(&client).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_own_the_index_puts_texts_into_it_too() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    know(&repository, "a stone", "x", 1.0).await;
+    let client = db.client().await;
+    let other = "BEGIN; CREATE ROLE kos_test_owns_nothing; SET LOCAL ROLE kos_test_owns_nothing;
+                 SELECT search_index_new(); ROLLBACK";
+    client.batch_execute(other).await.unwrap();
+    let left: i64 =
+        client.query_one("SELECT gin_clean_pending_list('knowledge_search_idx')", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,8 +357,7 @@ async fn what_is_newer_than_a_transaction_under_way_is_counted_after_it() {
     count(&repository).await;
     slow.batch_execute("COMMIT").await.unwrap();
     count(&repository).await;
-    let texts: i64 = slow.query_one("SELECT texts FROM search_corpus", &[]).await.unwrap().get(0);
-    assert_eq!(texts, 2);
+    assert_eq!(counted(&slow).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,8 +40,7 @@ pub(crate) struct NeighborhoodQuery {
     /// Over links at least so strong only, 0 to 1.
     #[param(value_type = Option<f64>, minimum = 0, maximum = 1)]
     min_weight: Option<String>,
-    /// Whether to count how many links each node has in the whole graph, which takes longer than the walk; no when
-    /// not given.
+    /// Whether to say how many links each node has in the whole graph; no when not given.
     #[param(value_type = Option<bool>)]
     degrees: Option<String>,
     /// How many nodes, 1 to 2,000; 200 when not given.
