@@ -144,7 +144,7 @@ CREATE TRIGGER labels_changed AFTER UPDATE ON domains FOR EACH ROW
 WHEN ((OLD.id, OLD.name) <> (NEW.id, NEW.name)) EXECUTE FUNCTION labels_changed();
 -- One that is removed may come back under another name before anybody looks for it.
 CREATE TRIGGER labels_removed AFTER DELETE ON domains FOR EACH STATEMENT EXECUTE FUNCTION labels_changed();
--- Whoever may change an item or a domain may have it noticed.
+-- Whoever may give an item or a domain another name may have it noticed.
 DO $$
 DECLARE
     function text;

@@ -19,8 +19,9 @@ CREATE TABLE search_corpus (
     counted_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- The same of ids from elsewhere, which are not made of the time.
     foreign_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    -- False while everything is counted anew; servers keep what they know until that is done.
+    -- False while everything is counted anew, up to this id; servers keep what they know until that is done.
     is_whole boolean NOT NULL DEFAULT true,
+    anew_to uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- When the sum was last compared with what is there.
     compared_at timestamptz NOT NULL DEFAULT '-infinity'
 );
@@ -28,9 +29,9 @@ INSERT INTO search_corpus DEFAULT VALUES;
 
 -- Counts the next texts, until they are so many or have so many words; says how many it did. Texts of the last seconds,
 -- and what is newer than a transaction of a server that is still under way, are left for the next time: an older id may
--- be on its way to its commit. Ids of times to come are from elsewhere; they are counted when there is nothing else. What
+-- be on its way to its commit. Ids of times to come are from elsewhere; they and the others are counted by turns. What
 -- was removed, or came with an old id, or a smaller one from elsewhere, is put right by counting anew, when the sum is
--- wrong by more than a hundredth: few texts are compared every ten seconds, many once an hour.
+-- wrong by more than a hundredth: few texts of few words are compared every ten seconds, many once an hour.
 CREATE FUNCTION search_count(at_most integer, at_most_words bigint, settled_seconds double precision) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -43,7 +44,9 @@ DECLARE
     newest uuid;
     counted integer := 0;
     lengths bigint := 0;
+    pause interval;
     there bigint;
+    none uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
     SELECT * INTO corpus FROM search_corpus FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -52,9 +55,12 @@ BEGIN
     SELECT least(now(), min(xact_start)) - make_interval(secs => settled_seconds) INTO settled
     FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'knowledge-os' AND backend_xid IS NOT NULL;
-    FOR after, until IN VALUES
-        (corpus.counted_to, uuid_v7_floor(settled)),
-        (greatest(corpus.foreign_to, first_foreign), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    FOR after, until IN
+        SELECT part.after, part.until FROM (VALUES
+            (0, corpus.counted_to, uuid_v7_floor(settled)),
+            (1, greatest(corpus.foreign_to, first_foreign), 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+        ) AS part (turn, after, until)
+        ORDER BY (part.turn + corpus.revision) % 2
     LOOP
         FOR one IN
             SELECT id, length(search) AS words FROM knowledge WHERE id > after AND id < until AND deleted_at IS NULL
@@ -78,21 +84,33 @@ BEGIN
         UPDATE search_corpus
         SET revision = revision + 1, texts = texts + counted, words = words + lengths,
             counted_to = CASE WHEN newest < first_foreign THEN newest ELSE counted_to END,
-            foreign_to = CASE WHEN newest < first_foreign THEN foreign_to ELSE newest END;
-    ELSIF NOT corpus.is_whole THEN
-        UPDATE search_corpus SET is_whole = true;
-    ELSIF corpus.compared_at < now() - least(interval '1 hour', greatest(interval '10 s', corpus.texts * interval '36 ms'))
-        AND NOT EXISTS (
-            SELECT FROM knowledge WHERE id > corpus.counted_to AND id < first_foreign AND deleted_at IS NULL
-        )
-    THEN
-        there := (SELECT count(*) FROM knowledge) - (SELECT count(*) FROM knowledge WHERE deleted_at IS NOT NULL);
+            foreign_to = CASE WHEN newest < first_foreign THEN foreign_to ELSE newest END
+        RETURNING * INTO corpus;
+    END IF;
+    IF NOT corpus.is_whole THEN
+        UPDATE search_corpus SET is_whole = true WHERE counted = 0 OR counted_to >= anew_to;
+        RETURN counted;
+    END IF;
+    SELECT least(interval '1 hour', greatest(
+        interval '10 s', corpus.texts * interval '36 ms', reltuples::bigint * interval '1 ms'
+    )) INTO pause
+    FROM pg_class WHERE oid = 'search_words'::regclass;
+    IF corpus.compared_at < now() - pause THEN
+        SELECT coalesce(sum(n), 0) INTO there FROM (
+            SELECT count(*) AS n FROM knowledge WHERE id > none AND id <= corpus.counted_to
+            UNION ALL
+            SELECT count(*) FROM knowledge WHERE id > first_foreign AND id <= corpus.foreign_to
+            UNION ALL
+            SELECT -count(*) FROM knowledge
+            WHERE (id > none AND id <= corpus.counted_to OR id > first_foreign AND id <= corpus.foreign_to)
+                  AND deleted_at IS NOT NULL
+        ) AS parts;
         UPDATE search_corpus SET compared_at = now();
         IF abs(there - corpus.texts) > there / 100 THEN
             UPDATE search_words SET texts = 0, revision = corpus.revision + 1;
             UPDATE search_corpus
-            SET revision = revision + 1, texts = 0, words = 0, counted_to = '00000000-0000-0000-0000-000000000000',
-                foreign_to = '00000000-0000-0000-0000-000000000000', is_whole = false;
+            SET revision = revision + 1, texts = 0, words = 0, counted_to = none, foreign_to = none, is_whole = false,
+                anew_to = counted_to;
             RETURN 1;
         END IF;
     END IF;

@@ -285,6 +285,7 @@ diesel::table! {
         counted_to -> Uuid,
         foreign_to -> Uuid,
         is_whole -> Bool,
+        anew_to -> Uuid,
         compared_at -> Timestamptz,
     }
 }

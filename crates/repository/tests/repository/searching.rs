@@ -315,6 +315,32 @@ async fn texts_that_come_with_old_ids_are_counted_anew_with_all_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_writes_all_the_time_keeps_nothing_from_being_counted() {
+    let db = TestDb::new().await;
+    let repository = repository(&db).await;
+    let client = db.client().await;
+    know(&repository, "a stone", "x", 1.0).await;
+    count(&repository).await;
+    // The least and the greatest id are counted by nobody, and nobody waits for them.
+    let strange = "INSERT INTO knowledge (id, content, content_hash) VALUES
+                   ('01900000-0000-7000-8000-000000000001', 'hornblende', 'h'),
+                   ('f47ac10b-58cc-4372-a567-0e02b2c3d471', 'wolframite', 'w'),
+                   ('00000000-0000-0000-0000-000000000000', 'least', 'l'),
+                   ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'greatest', 'g');
+                   UPDATE search_corpus SET compared_at = '-infinity'";
+    client.batch_execute(strange).await.unwrap();
+    for number in 0..8 {
+        know(&repository, &format!("number {number}"), "x", 1.0).await;
+        assert!(repository.words_count(Duration::ZERO).await.unwrap());
+    }
+    assert_eq!(counted(&client).await, 11);
+    client.batch_execute("UPDATE search_corpus SET compared_at = '-infinity'").await.unwrap();
+    assert!(!repository.words_count(Duration::ZERO).await.unwrap(), "all is counted");
+    repository.words_refresh().await.unwrap();
+    assert_eq!(found(&repository, "hornblnede wolfarmite").await.len(), 2, "the words are known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn texts_of_very_many_words_are_counted_a_few_at_a_time() {
     let db = TestDb::new().await;
     let repository = repository(&db).await;
