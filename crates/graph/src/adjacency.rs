@@ -188,8 +188,8 @@ impl Adjacency {
         let allowed = Allowed::by(walk);
         let mut found = Vec::new();
         for here in nodes {
-            let ends = Self::followed(self.links_of(*here), allowed).take(at_most);
-            found.extend(ends.filter_map(|end| {
+            let ends = followed(self.links_of(*here), allowed, 0).take(at_most);
+            found.extend(ends.filter_map(|(_, end)| {
                 Some(Adjacent { here: *here, there: self.id(end.there)?, link: end.link, weight: end.weight })
             }));
         }
@@ -200,8 +200,9 @@ impl Adjacency {
     #[must_use]
     pub fn leading_on(&self, nodes: &[KnowledgeId], known: &[KnowledgeId], walk: &Walk) -> Vec<KnowledgeId> {
         let (known, allowed) = (self.places_of(known), Allowed::by(walk));
-        let leads_on =
-            |node: &&KnowledgeId| Self::followed(self.links_of(**node), allowed).any(|end| !known.contains(end.there));
+        let leads_on = |node: &&KnowledgeId| {
+            followed(self.links_of(**node), allowed, 0).any(|(_, end)| !known.contains(end.there))
+        };
         nodes.iter().filter(leads_on).copied().collect()
     }
 
@@ -211,7 +212,7 @@ impl Adjacency {
         let (among, allowed) = (self.places_of(nodes), Allowed::by(walk).either_way());
         let mut edges = Vec::new();
         for source in nodes {
-            let inside = Self::followed(self.links_of(*source), allowed);
+            let inside = followed(self.links_of(*source), allowed, 0).map(|(_, end)| end);
             let inside = inside.filter(|end| end.side.is_out() && among.contains(end.there));
             edges.extend(inside.filter_map(|end| Some(end.seen(*source, self.id(end.there)?))));
         }
@@ -242,18 +243,13 @@ impl Adjacency {
     /// The links of the node of a place that a walk follows, the strongest first, from a place among all of its links on:
     /// their places, where they lead, and how strong they are.
     pub(crate) fn steps(&self, node: u32, allowed: Allowed, from: usize) -> impl Iterator<Item = (usize, u32, f64)> {
-        let ends = self.ends.get(index(node)).and_then(|ends| ends.get(from..)).unwrap_or_default();
-        let strong = ends.iter().zip(from..).take_while(move |(end, _)| end.weight >= allowed.min_weight);
-        strong.filter(move |(end, _)| allowed.allows(end)).map(|(end, place)| (place, end.there, end.weight))
+        let ends = self.ends.get(index(node)).map_or(&[][..], Vec::as_slice);
+        followed(ends, allowed, from).map(|(place, end)| (place, end.there, end.weight))
     }
 
     /// The link in this place among those of the node of a place.
     pub(crate) fn link(&self, node: u32, place: usize) -> Option<LinkId> {
         Some(self.ends.get(index(node))?.get(place)?.link)
-    }
-
-    fn followed(ends: &[End], allowed: Allowed) -> impl Iterator<Item = &End> {
-        ends.iter().take_while(move |end| end.weight >= allowed.min_weight).filter(move |end| allowed.allows(end))
     }
 
     fn links_of(&self, node: KnowledgeId) -> &[End] {
@@ -292,6 +288,12 @@ impl Adjacency {
             u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
         })
     }
+}
+
+/// Those of a node's links that a walk follows, from a place on, with their places.
+fn followed(ends: &[End], allowed: Allowed, from: usize) -> impl Iterator<Item = (usize, &End)> {
+    let ends = (from..).zip(ends.get(from..).unwrap_or_default());
+    ends.take_while(move |(_, end)| end.weight >= allowed.min_weight).filter(move |(_, end)| allowed.allows(end))
 }
 
 fn index(place: u32) -> usize {

@@ -145,13 +145,19 @@ impl HeldLinks {
         (seen.version, ids.into_iter().map(|id| (id, seen.labels.node(id))).collect())
     }
 
+    /// The same walk with the labels as they are.
+    fn labelled_anew<T>(&self, walked: Walked<T>) -> Walked<T> {
+        let (version, nodes) = self.known_of(walked.nodes.into_iter().map(|(id, _)| id).collect());
+        Walked { version, nodes, found: walked.found }
+    }
+
     /// What was found, with the nodes that were read for it. Their labels are kept: unless some changed since, perhaps
     /// these.
     fn complete<T>(&self, walked: Walked<T>, read: Vec<Node>) -> (T, Vec<Node>) {
         if !read.is_empty() {
             let mut seen = self.0.labels.write().unwrap_or_else(PoisonError::into_inner);
             if seen.version == walked.version {
-                seen.labels.has_kept(&read);
+                seen.labels.keep(&read);
             }
         }
         walked.with(read)
@@ -259,6 +265,7 @@ impl Repository {
     ) -> Result<Option<(T, Vec<Node>)>> {
         // Mostly nothing has changed since the last walk: whether that is so is asked when it is over, together with the
         // labels that are not known.
+        let mut known = None;
         if let Some(walked) = self.links.walk(walk.clone(), nodes).await {
             let strange = walked.strange();
             let (is_held, read) = join(self.links_catch_up(reader), nodes_of(reader, None, &strange)).await;
@@ -269,23 +276,20 @@ impl Repository {
             if now == walked.version {
                 return Ok(Some(self.links.complete(walked, read?)));
             }
-            if now.links == walked.version.links {
-                return self.labelled_anew(reader, walked).await.map(Some);
-            }
+            // Other labels are no reason to walk again.
+            known = (now.links == walked.version.links).then(|| self.links.labelled_anew(walked));
         } else if !self.links_catch_up(reader).await {
             return Ok(None);
         }
-        let Some(walked) = self.links.walk(walk, nodes).await else { return Ok(None) };
+        let walked = match known {
+            Some(walked) => walked,
+            None => match self.links.walk(walk, nodes).await {
+                Some(walked) => walked,
+                None => return Ok(None),
+            },
+        };
         let read = nodes_of(reader, None, &walked.strange()).await?;
         Ok(Some(self.links.complete(walked, read)))
-    }
-
-    /// What a walk came to whose links are as they were, while some labels are not.
-    async fn labelled_anew<T>(&self, reader: &AsyncPgConnection, walked: Walked<T>) -> Result<(T, Vec<Node>)> {
-        let (version, nodes) = self.links.known_of(walked.nodes.into_iter().map(|(id, _)| id).collect());
-        let walked = Walked { version, nodes, found: walked.found };
-        let read = nodes_of(reader, None, &walked.strange()).await?;
-        Ok(self.links.complete(walked, read))
     }
 
     /// Takes over what happened to the links until now; false when they are not held.
@@ -342,7 +346,7 @@ impl Repository {
     /// are too many to be held.
     ///
     /// # Errors
-    /// The database is unavailable, or reading took longer than a minute.
+    /// The database is unavailable, or a statement took longer than a minute.
     pub async fn graph_hold(&self) -> Result<bool> {
         let since = Instant::now();
         let Some((links, labels, known)) = self.links_read().await? else {

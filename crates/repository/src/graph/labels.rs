@@ -39,7 +39,7 @@ impl Labels {
     pub(super) async fn read(reader: &AsyncPgConnection, items: &[KnowledgeId]) -> Result<Self> {
         let mut labels = Self::default();
         for some in items.chunks(AT_ONCE) {
-            if !labels.has_kept(&nodes_of(reader, None, some).await?) {
+            if !labels.keep(&nodes_of(reader, None, some).await?) {
                 break;
             }
         }
@@ -53,7 +53,7 @@ impl Labels {
     }
 
     /// Keeps those of items as they were read, as long as there is room; says whether there was for all of them.
-    pub(super) fn has_kept(&mut self, nodes: &[Node]) -> bool {
+    pub(super) fn keep(&mut self, nodes: &[Node]) -> bool {
         nodes.iter().all(|node| {
             self.forget(node.id);
             let label = Label { text: node.label.as_str().into(), domain: node.domain.as_deref().map(Box::from) };
@@ -88,11 +88,11 @@ mod tests {
         let mut labels = Labels::default();
         let [small, large, other] = [item(1, 10), item(2, MOST - 500), item(3, 500)];
         let nodes = |labels: &Labels| [&small, &large, &other].map(|node| labels.node(node.id));
-        assert!(labels.has_kept(&[small.clone(), large.clone(), large.clone()]));
-        assert!(!labels.has_kept(std::slice::from_ref(&other)));
+        assert!(labels.keep(&[small.clone(), large.clone(), large.clone()]));
+        assert!(!labels.keep(std::slice::from_ref(&other)));
         assert_eq!(nodes(&labels), [Some(small.clone()), Some(large.clone()), None]);
         labels.forget(large.id);
-        assert!(labels.has_kept(std::slice::from_ref(&other)));
+        assert!(labels.keep(std::slice::from_ref(&other)));
         assert_eq!(nodes(&labels), [Some(small.clone()), None, Some(other.clone())]);
         labels.forget(small.id);
         labels.forget(other.id);
